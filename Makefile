@@ -1,0 +1,46 @@
+# From nothing but Python 3.11 and make: `make demo`, `make test`.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUN    := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types unit slow docs-check bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s:
+
+install: $(VENV)/.stamp  ## make the virtual environment (again only when a requirement changes)
+
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: install  ## forecast real data offline with the shipped model; prints where the chart and the table lie
+	HF_HUB_OFFLINE=1 $(BIN)/zoo demo
+
+test: lint types unit  ## everything that must hold before a change lands
+
+lint: install  ## style: ruff check and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install  ## pyright over zoo and domains
+	$(BIN)/pyright
+
+unit: install  ## tests and doctests, without those marked slow
+	$(RUN) $(BIN)/pytest -q -n auto
+
+slow: install  ## the tests that take minutes
+	$(RUN) $(BIN)/pytest -q -m slow
+
+docs-check: install  ## every Python block of README.md and docs/ runs as written; doctests
+	$(RUN) $(BIN)/pytest -q tests/test_docs.py zoo domains
+
+bench: install  ## recompute the benchmark tables (minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
