@@ -1,0 +1,209 @@
+"""Denoisers: from a noisy x_t at time t to an estimate x̂ of the data.
+
+Whatever a network predicts, two scalars turn its output F into x̂ and a third scales its input to unit variance (for data
+of unit variance):
+
+    x̂ = c_skip x_t + c_out F(c_in x_t, c_noise),    c_noise = (2/π) atan2(σ, α) in [0, 1], the same for all paths.
+
+    name   F predicts            c_skip            c_out
+    x0     x                     0                 1
+    eps    ε                     1/α               −σ/α          undefined where α = 0
+    v      α ε − σ x             α/(α² + σ²)       −σ/(α² + σ²)
+    flow   ε − x                 1/(α + σ)         −σ/(α + σ)
+    edm    unit-variance target  α/(α² + σ²)       σ/√(α² + σ²)
+
+References: Ho et al. 2020 (eps); Salimans & Ho 2022 (v); Lipman et al. 2023 (flow); Karras et al. 2022, table 1 (edm).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.engine.objective import WEIGHTS, Objective
+from zoo.engine.path import GaussianPath, Path, expand
+
+
+class Scaling(NamedTuple):
+    """x̂ = c_skip x_t + c_out F(c_in x_t)."""
+
+    c_in: Tensor
+    c_skip: Tensor
+    c_out: Tensor
+
+
+def _x0(alpha: Tensor, sigma: Tensor) -> Scaling:
+    return Scaling(torch.hypot(alpha, sigma).reciprocal(), torch.zeros_like(alpha), torch.ones_like(alpha))
+
+
+def _eps(alpha: Tensor, sigma: Tensor) -> Scaling:
+    return Scaling(torch.hypot(alpha, sigma).reciprocal(), 1 / alpha, -sigma / alpha)
+
+
+def _v(alpha: Tensor, sigma: Tensor) -> Scaling:
+    power = alpha**2 + sigma**2
+    return Scaling(power.rsqrt(), alpha / power, -sigma / power)
+
+
+def _flow(alpha: Tensor, sigma: Tensor) -> Scaling:
+    return Scaling(torch.hypot(alpha, sigma).reciprocal(), 1 / (alpha + sigma), -sigma / (alpha + sigma))
+
+
+def _edm(alpha: Tensor, sigma: Tensor) -> Scaling:
+    power = alpha**2 + sigma**2
+    return Scaling(power.rsqrt(), alpha / power, sigma * power.rsqrt())
+
+
+SCALINGS: dict[str, Callable[[Tensor, Tensor], Scaling]] = {
+    "x0": _x0,
+    "eps": _eps,
+    "v": _v,
+    "flow": _flow,
+    "edm": _edm,
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training data: x of shape `(B, *)`, conditions that lead with B, and a mask that broadcasts to x.
+
+    The mask is True where x is to be generated, False where it is given or padding; None: generate everything.
+    """
+
+    x: Tensor
+    cond: dict[str, Tensor]
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        cond = {name: value.to(device) for name, value in self.cond.items()}
+        return Batch(self.x.to(device), cond, None if self.mask is None else self.mask.to(device))
+
+
+def repeat(value: Tensor, n: int) -> Tensor:
+    """Repeat a tensor that leads with B0 to lead with n, every item n/B0 times in succession.
+
+    >>> repeat(torch.tensor([1, 2]), 4)
+    tensor([1, 1, 2, 2])
+    """
+    if n % len(value):
+        raise ValueError(f"{n} rows cannot be shared evenly among {len(value)} items")
+    return value.expand(n, *value.shape[1:]) if len(value) == 1 else value.repeat_interleave(n // len(value), 0)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Conditions made ready once for many steps, and the standardisation z = (x − loc)/scale that diffusion lives in.
+
+    loc and scale broadcast to x; their gradient comes from the encoder's own loss alone.
+    """
+
+    cond: dict[str, Tensor]
+    loc: Tensor | float = 0.0
+    scale: Tensor | float = 1.0
+
+    def repeat(self, n: int) -> Encoded:
+        """The same for n rows: see `repeat`."""
+        loc, scale = (repeat(v, n) if isinstance(v, Tensor) else v for v in (self.loc, self.scale))
+        return Encoded({name: repeat(value, n) for name, value in self.cond.items()}, loc, scale)
+
+    def standardise(self, x: Tensor) -> Tensor:
+        loc, scale = (v.detach() if isinstance(v, Tensor) else v for v in (self.loc, self.scale))
+        return (x - loc) / scale
+
+    def restore(self, z: Tensor) -> Tensor:
+        return self.loc + self.scale * z
+
+
+class Encoder(nn.Module, ABC):
+    """Works on the conditions once per batch or sampling call: a history encoder, a text encoder."""
+
+    @abstractmethod
+    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded: ...
+
+    @abstractmethod
+    def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The encoder's own loss, of shape `(B,)`: for example, the negative log-likelihood of x under loc and scale."""
+
+
+class Denoiser(nn.Module, ABC):
+    """An estimate of the data from a noisy state: x̂ = E[x | x_t], if it were perfect."""
+
+    path: Path
+
+    @abstractmethod
+    def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        """Make the conditions ready: `forward` takes the encoded ones."""
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """x̂ of shape `(B, *)` from x_t of shape `(B, *)` at t of shape `(B,)`; conditions encoded, leading with B."""
+
+
+class NetworkDenoiser(Denoiser):
+    """A network F(c_in x_t, c_noise, cond, mask) -> like x, on a path, under a scaling (a name in SCALINGS).
+
+    Values that are given (mask False) reach the network as they are, neither noised nor scaled.
+    Errors: ValueError if the scaling is unknown, or undefined somewhere on the path.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        path: GaussianPath,
+        scaling: str,
+        objective: Objective,
+        encoder: Encoder | None = None,
+    ):
+        super().__init__()
+        if scaling not in SCALINGS:
+            raise ValueError(f"unknown scaling {scaling!r}: choose from {', '.join(SCALINGS)}")
+        ends = SCALINGS[scaling](*path.scales(torch.tensor([0.0, 1.0])))
+        if not all(c.isfinite().all() for c in ends):
+            raise ValueError(
+                f"scaling {scaling!r} is undefined on the path {type(path).__name__}: there α = 0 at t = 1, and from pure "
+                "noise the data cannot be had as (x_t − σ ε)/α. Predict 'v', 'flow' or 'x0' instead"
+            )
+        self.network, self.encoder = network, encoder
+        self.path, self.scaling, self.objective = path, scaling, objective
+
+    def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        return Encoded(cond) if self.encoder is None else self.encoder(cond, mask)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        alpha, sigma = self.path.scales(expand(t, x_t))
+        c_in, c_skip, c_out = SCALINGS[self.scaling](alpha, sigma)
+        scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
+        c_noise = torch.atan2(sigma, alpha).flatten() * (2 / math.pi)
+        return c_skip * x_t + c_out * self.network(scaled, c_noise, cond, mask)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The training loss of every item, of shape `(B,)`: weighted diffusion loss plus the encoder's own."""
+        encoded = self.encode(batch.cond, batch.mask)
+        items, n = len(batch.x), len(batch.x) * self.objective.repeats
+        mask = None if batch.mask is None else repeat(batch.mask.expand(items, *batch.mask.shape[1:]), n)
+        x = repeat(batch.x, n)
+        t = self.objective.draw(n, self.path, generator).to(x)
+        t = t.view(self.objective.repeats, items).T.flatten()  # stratified within each item's repeats, too
+        noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+        loss = self.loss_at(encoded.repeat(n), x, mask, t, noise).view(items, -1).mean(1)
+        return loss if self.encoder is None else loss + self.encoder.loss(encoded, batch.x, batch.mask)
+
+    def loss_at(self, encoded: Encoded, x: Tensor, mask: Tensor | None, t: Tensor, noise: Tensor) -> Tensor:
+        """The weighted diffusion loss at given t and noise, of shape `(B,)`: the mean over elements to be generated."""
+        z = encoded.standardise(x)
+        z_t = self.path.corrupt(z, t, noise)
+        if mask is not None:
+            z_t = torch.where(mask, z_t, z)
+        alpha, sigma = self.path.scales(expand(t, x))
+        weight = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
+        error = (weight * (self(z_t, t, encoded.cond, mask) - z) ** 2).flatten(1)
+        if mask is None:
+            return error.mean(1)
+        kept = mask.expand(x.shape).flatten(1)
+        return error.where(kept, 0.0).sum(1) / kept.sum(1).clamp(min=1)

@@ -1,0 +1,43 @@
+"""Seed-stable noise: what member i draws depends on (seed, i) alone, bit for bit.
+
+One CPU generator a member: the draws are the same whatever the batch size, the other members or the number of
+processes, and on every device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Members:
+    """The noise streams of the members with the given indices under one seed.
+
+    >>> eight, four = Members(0, range(8)), Members(0, range(4))
+    >>> torch.equal(eight.normal((3, 2))[:4], four.normal((3, 2)))
+    True
+    """
+
+    def __init__(self, seed: int, indices: Iterable[int]):
+        self.seed, self.indices = seed, tuple(indices)
+        if any(not 0 <= i < 2**32 for i in self.indices):
+            raise ValueError("member indices must lie in [0, 2**32)")
+        # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one, so that no two
+        # members of one seed ever share a stream; the hash sets the members of different seeds apart.
+        offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
+        self._generators = [
+            torch.Generator().manual_seed((offset + i * 0x9E3779B1) % 2**32) for i in self.indices
+        ]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Unit Gaussian noise of shape `(len(self), *shape)`, on the CPU; each call continues every member's stream."""
+        out = torch.empty(len(self), *shape)
+        for row, generator in zip(out, self._generators, strict=True):
+            row.normal_(generator=generator)
+        return out
