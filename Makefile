@@ -27,7 +27,7 @@ lint: install  ## style: ruff check and format
 	$(BIN)/ruff format --check .
 
 types: install  ## pyright over zoo and domains
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: install  ## tests and doctests, without those marked slow
 	$(RUN) $(BIN)/pytest -q -n auto

@@ -1,0 +1,61 @@
+"""JSON to frozen dataclasses and back, strictly: unknown keys, missing keys, wrong types and values out of bounds are
+refused by name. Bounds stand in the annotations, e.g. ``Annotated[int, Ge(1)]``."""
+
+import json
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+
+
+@cache  # building one compiles a validator
+def _adapter(cls: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(cls)
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass as plain dicts, lists, numbers and strings.
+
+    Raises:
+        ValueError: if a field holds what its type does not allow.
+    """
+    data = _adapter(type(value)).dump_python(value, mode="json", warnings="error")
+    from_json(type(value), data)
+    return data
+
+
+def from_json(cls: type[T], data: Any) -> T:
+    """The dataclass that `data` describes.
+
+    Raises:
+        ValueError: naming the first field that is wrong, and what is wrong with it.
+    """
+    adapter = _adapter(cls)
+    try:
+        value = adapter.validate_json(json.dumps(data, allow_nan=False), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where or cls.__name__}: {first['msg'].lower()}") from None
+    unknown = _unknown(data, adapter.dump_python(value, mode="json"))
+    if unknown:
+        raise ValueError(f"{unknown}: unknown key")
+    return value
+
+
+def _unknown(data: Any, known: Any, where: str = "") -> str:
+    """The first key of `data` that is not in `known`, as a dotted path; "" if there is none."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            path = f"{where}.{key}" if where else key
+            if key not in known:
+                return path
+            if found := _unknown(value, known[key], path):
+                return found
+    elif isinstance(data, list):
+        for i, (value, other) in enumerate(zip(data, known, strict=True)):
+            if found := _unknown(value, other, f"{where}.{i}"):
+                return found
+    return ""
