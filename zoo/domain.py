@@ -1,8 +1,8 @@
 """The contract between the zoo and a domain.
 
 A domain (time series, images, ...) brings its data, its network and its own verbs; the zoo brings training,
-checkpoints, the catalogue and the command line. A domain is one object of a subclass of `Domain`, registered under the
-entry-point group ``zoo.domains``:
+checkpoints, the catalogue and the command line. A domain is one object of a subclass of `Domain`, registered
+under the entry-point group ``zoo.domains``:
 
     [project.entry-points."zoo.domains"]
     rings = "my_package.rings:domain"
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a network is trained: AdamW, linear warm-up, cosine decay to zero, gradient clipping, EMA, early best.
+    """How a network is trained: AdamW, warm-up, cosine decay to zero, gradient clipping, EMA, early best.
 
     Attributes:
         steps: optimiser steps.
@@ -49,7 +49,8 @@ class Training:
         betas: AdamW's moment decays.
         warmup: the fraction of the steps over which the learning rate rises to `lr`.
         clip: the largest allowed norm of the gradient of all parameters together.
-        ema_widths: relative widths of the power-function EMA (Karras et al. 2024, section 3.1); each is validated.
+        ema_widths: relative widths of the power-function EMA (Karras et al. 2024, section 3.1), each
+            validated.
         validate_every: steps between validations; the start and the end are always validated.
         validation_batches: batches a validation; always the same items and the same noise.
         seed: the start of everything random: initial weights, order of the data, noise.
@@ -89,7 +90,8 @@ class Sampling:
 class Recipe:
     """Everything that makes a model, as data; a checkpoint carries the whole of it.
 
-    A domain subclasses it with frozen dataclasses of its own (`network`, `data`, ...). Every field must survive JSON.
+    A domain's subclass adds frozen dataclasses of its own (`network`, `data`, ...). Every field survives
+    JSON.
 
     Attributes:
         name: ``<domain>-<method>`` or ``<domain>-<method>.<tag>``.
@@ -137,13 +139,13 @@ class Dataset(ABC):
 
         Args:
             size: the number of items B.
-            generator: the only source of randomness, so that the order of the data is a function of (seed, step) and
-                a resumed run sees what the uninterrupted one would have seen.
+            generator: the only source of randomness, so that the order of the data is a function of (seed,
+                step) and a resumed run sees what the uninterrupted one would have seen.
         """
 
 
 class Adapter(ABC):
-    """Between raw data and what the network sees; owns the statistics of the training data. Instances are frozen."""
+    """Between raw data and what the network sees; owns the statistics of the training data. Frozen."""
 
     @abstractmethod
     def encode(self, raw: Any) -> Any:
@@ -167,9 +169,7 @@ def option(default: T, help: str) -> T:  # the default stands in for the field, 
 class SampleRequest:
     """What `zoo sample` asks of a domain. A subclass adds the domain's own options, made with `option`."""
 
-    data: Path | None = option(
-        None, "Condition on this file, where the domain can: a forecast of a series, say."
-    )
+    data: Path | None = option(None, "Condition on this file: a forecast of its series, say.")
     out: Path | None = option(None, "Write the samples to this file.")
     plot: Path | None = option(None, "Draw the samples into this picture (.png, .svg or .pdf).")
     n: int = option(16, "How many samples.")
@@ -208,7 +208,7 @@ class Domain(ABC):
 
     @abstractmethod
     def denoiser(self, recipe: Any) -> NetworkDenoiser:
-        """The recipe's untrained denoiser. Initial weights come from torch's global generator, which the zoo seeds."""
+        """The recipe's untrained denoiser. The zoo seeds torch's global generator before it calls this."""
 
     @abstractmethod
     def dataset(self, source: Any, split: Split, recipe: Any, adapter: Any = None) -> Dataset:
@@ -238,11 +238,11 @@ class Domain(ABC):
 
     @abstractmethod
     def example(self) -> Any:
-        """A little raw data made in code: what `dataset` takes as a source, enough to train a few steps on."""
+        """A little raw data made in code: a source for `dataset`, enough to train a few steps on."""
 
     @abstractmethod
     def sample(self, model: Any, request: Any) -> list[Path]:
-        """Runs `zoo sample`: writes what the request (a `sample_request`) asks for and returns the files written."""
+        """Runs `zoo sample`: writes what the request (a `sample_request`) asks for; returns the files."""
 
     @abstractmethod
     def evaluate(self, model: Any, request: Any) -> "pandas.DataFrame":
@@ -250,4 +250,4 @@ class Domain(ABC):
 
     @abstractmethod
     def demo(self, model: Any, folder: Path) -> list[Path]:
-        """Runs `zoo demo`: shows the model on real data that need no network; returns the files written to `folder`."""
+        """Runs `zoo demo`: the model on real data that need no network; returns the files in `folder`."""

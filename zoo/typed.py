@@ -1,5 +1,8 @@
-"""JSON to frozen dataclasses and back, strictly: unknown keys, missing keys, wrong types and values out of bounds are
-refused by name. Bounds stand in the annotations, e.g. ``Annotated[int, Ge(1)]``."""
+"""JSON to frozen dataclasses and back, strictly.
+
+Unknown keys, missing keys, wrong types and values out of bounds are refused by name. Bounds stand in the
+annotations: ``Annotated[int, Ge(1)]``.
+"""
 
 import json
 from functools import cache
@@ -11,7 +14,7 @@ T = TypeVar("T")
 
 
 @cache  # building one compiles a validator
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
+def _adapter(cls: type) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
