@@ -1,13 +1,13 @@
 """Synthetic series for pretraining a zero-shot forecaster.
 
-Each family is a pure function ``(rng, n, length) -> (n, length)`` in float32, vectorised over its n series; `FAMILIES`
-gives it a share. `generate` draws series from the mixture and joins them into groups of channels that are
-independent, mixed from shared latents, cointegrated, or driven by one another.
+Each family is a pure function `(rng, n, length) -> (n, length)` in float32, vectorised over its n series; `FAMILIES`
+gives it a share. `generate` draws from the mixture and joins the series into groups of channels that are independent,
+mixed from shared latents (among them a common random walk: cointegration), or driven by one another.
 
 References:
     Ansari et al., Chronos (2024), section 4.2: Gaussian processes with composed kernels.
-    Dooley et al., ForecastPFN (2023): trend, seasonality and noise with calendar periods.
-    Hyndman et al., Forecasting with Exponential Smoothing (2008): the state-space families.
+    Dooley et al., ForecastPFN (2023): trend, seasonality and noise with the periods of calendars.
+    Hyndman et al., Forecasting with Exponential Smoothing (2008): state-space families.
     Dietrich and Newsam (1997): stationary Gaussian processes by circulant embedding.
 """
 
@@ -19,29 +19,21 @@ from numpy.random import Generator
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
-Family = Callable[[Generator, int, int], np.ndarray]
-
 # Steps in a day for hourly, half-hourly, 15-minute and 10-minute data.
 DAYS = (24, 24, 24, 24, 48, 96, 144)
-# Cycles that occur together: hourly, 15-minute, 10-minute, daily, business-daily, weekly, monthly, quarterly.
-CALENDARS = (
-    (24, 168),
-    (24, 168),
-    (96, 672),
-    (144, 1008),
-    (7, 30.4),
-    (7, 365.25),
-    (5, 21),
-    (52.18, 13),
-    (12, 3),
-    (4, 8),
+# Cycles that occur together: hourly, 15-minute, 10-minute, daily, business-daily, weekly, monthly, quarterly data.
+CALENDARS = np.array(
+    [(24, 168)] * 3
+    + [(96, 672), (144, 1008), (7, 30.4), (7, 365.25), (5, 21), (52.18, 13), (12, 3), (12, 6), (4, 8)]
 )
-POINTS = 1008  # resolution of a tabulated cycle: divides by 4, 7, 12, 24, 48, 144 and 168
-TINY = 1e-6
+POINTS = 1008  # resolution of a tabulated cycle: a multiple of 4, 7, 12, 24, 48, 144 and 168
 LONGEST_LAG = 48  # steps by which one channel may follow another
 
 
-def _normal(rng: Generator, n: int, length: int) -> np.ndarray:
+# Draws: one value a series, (n, 1), unless a length is given.
+
+
+def _normal(rng: Generator, n: int, length: int = 1) -> np.ndarray:
     return rng.standard_normal((n, length), dtype=np.float32)
 
 
@@ -57,423 +49,382 @@ def _chance(rng: Generator, n: int, probability: float) -> np.ndarray:
     return rng.random((n, 1)) < probability
 
 
+def _sometimes(rng: Generator, n: int, probability: float, low: float, high: float) -> np.ndarray:
+    """Log-uniform with this probability, else 0."""
+    return _log_uniform(rng, n, low, high) * _chance(rng, n, probability)
+
+
+# Parts of series.
+
+
 def _time(length: int) -> np.ndarray:
     return np.arange(length, dtype=np.float32)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    """Rows with mean 0 and standard deviation 1 (constant rows become 0)."""
+    """Rows with mean 0 and standard deviation 1; constant rows become 0."""
     x = x - x.mean(-1, keepdims=True)
-    return x / (x.std(-1, keepdims=True) + TINY)
+    return x / (x.std(-1, keepdims=True) + 1e-6)
+
+
+def _exponentiate(rng: Generator, x: np.ndarray, probability: float) -> np.ndarray:
+    """Makes rows multiplicative with this probability: exp of the row, over at most four e-folds on either side."""
+    rate = np.minimum(_uniform(rng, len(x), 0.15, 0.7), 4 / np.abs(x).max(1, keepdims=True))
+    return np.where(_chance(rng, len(x), probability), np.exp(rate * x), x)
 
 
 def _place(rng: Generator, x: np.ndarray) -> np.ndarray:
-    """Gives rows of about unit size a random scale, and a level that is often far above their variation."""
+    """Gives rows of about unit size a scale and a level, often far above their variation; rounds a quarter of them."""
     n = len(x)
-    scale = _log_uniform(rng, n, 0.01, 100)
-    return scale * (x + np.where(_chance(rng, n, 0.6), _log_uniform(rng, n, 1, 30), _normal(rng, n, 1)))
-
-
-def _filter(b: np.ndarray, a: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Filters each row of x by its own coefficients, rows of b and a."""
-    y = np.empty_like(x)
-    for row, (numerator, denominator, values) in enumerate(zip(b, a, x, strict=True)):
-        y[row] = lfilter(numerator, denominator, values)
-    return y
+    grid = _sometimes(rng, n, 0.25, 0.003, 0.15)
+    x = np.where(grid > 0, np.round(x / np.maximum(grid, 1e-3)) * grid, x)
+    level = np.where(_chance(rng, n, 0.6), _log_uniform(rng, n, 1, 30), _normal(rng, n))
+    return _log_uniform(rng, n, 0.01, 100) * (x + level)
 
 
 def _heavy(rng: Generator, n: int, length: int) -> np.ndarray:
-    """White noise of unit scale whose tails run from Gaussian to those of Student's t with 3 degrees of freedom."""
+    """White noise, Gaussian or with tails up to about those of Student's t with 3 degrees of freedom."""
     noise = _normal(rng, n, length)
-    freedom = _log_uniform(rng, n, 3, 100)
-    return noise * np.where(_chance(rng, n, 0.5), 1, (1 + noise**2 / freedom) ** (3 / np.sqrt(freedom)))
+    return noise * (1 + _sometimes(rng, n, 0.6, 0.01, 0.3) * noise**2)
+
+
+def _autoregress(x: np.ndarray, total: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """y_t = total y_{t-1} - product y_{t-2} + x_t: sum and product (n, 1) of the two poles of each row."""
+    y = np.empty_like(x)
+    for row, (p, q) in enumerate(zip(total.flat, product.flat, strict=True)):
+        y[row] = lfilter([1.0], [1.0, -p, q], x[row])
+    return y
 
 
 def _coloured(
-    rng: Generator, n: int, length: int, tau: np.ndarray, smooth: np.ndarray | float = 0.0
+    rng: Generator, n: int, length: int, tau: np.ndarray, smooth: np.ndarray | float = 0.1
 ) -> np.ndarray:
-    """Noise of unit variance with correlation time tau in steps, smoothed over `smooth` steps; both (n, 1)."""
-    r = np.exp(-1 / tau)
-    s = np.exp(-1 / np.maximum(np.broadcast_to(smooth, r.shape), 0.1))
-    a = np.concatenate([np.ones_like(r), -(r + s), r * s], axis=1, dtype=np.float32)
-    return _unit(_filter(np.ones((n, 1), np.float32), a, _normal(rng, n, length + 64)))[:, 64:]
+    """Noise of unit variance with correlation time tau, smoothed over `smooth` steps; both (n, 1)."""
+    slow, fast = np.exp(-1 / tau), np.exp(-1 / np.maximum(smooth, 0.1)) * np.ones_like(tau)
+    return _unit(_autoregress(_heavy(rng, n, length + 64), slow + fast, slow * fast)[:, 64:])
+
+
+def _waves(rng: Generator, n: int, phase: np.ndarray, decay: np.ndarray, count: int) -> np.ndarray:
+    """Random sums of the first `count` harmonics of phase (length,), amplitudes falling as k**-decay; unit size."""
+    k = np.arange(1, count + 1, dtype=np.float32)
+    weights = np.tile(k, 2) ** -decay
+    weights = weights / np.sqrt((weights**2).sum(1, keepdims=True) / 2) * _normal(rng, n, 2 * count)
+    return weights @ np.concatenate([np.cos(k[:, None] * phase), np.sin(k[:, None] * phase)])
 
 
 def _slow(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Smooth curves of about unit size, with at most four waves over the length."""
-    angle = np.pi * np.arange(1, 9, dtype=np.float32)[:, None] / length * _time(length)
-    weights = _normal(rng, n, 16) / np.sqrt(np.tile(np.arange(1, 9, dtype=np.float32), 2)) / 1.65
-    return weights @ np.concatenate([np.cos(angle), np.sin(angle)])
+    """Smooth curves with at most four waves over the length."""
+    return _waves(rng, n, np.pi / length * _time(length), np.full((n, 1), 0.5, np.float32), 8)
 
 
 def _shapes(rng: Generator, n: int) -> np.ndarray:
-    """One cycle each (n, POINTS), unit variance: harmonics, smooth to jagged; some peaked, squared or one-sided."""
-    k = np.arange(1, 13, dtype=np.float32)
-    angle = 2 * np.pi / POINTS * k[:, None] * _time(POINTS)
-    decay = np.tile(k, 2) ** -_uniform(rng, n, 0.5, 4)
-    shape = _unit((_normal(rng, n, 24) * decay) @ np.concatenate([np.cos(angle), np.sin(angle)]))
+    """One cycle each (n, POINTS) of unit variance: smooth to jagged; some peaked, square or one-sided."""
+    shape = _unit(_waves(rng, n, 2 * np.pi / POINTS * _time(POINTS), _uniform(rng, n, 0.5, 4), 12))
     kind = rng.random((n, 1))
     shape = np.where(kind < 0.15, np.exp(_uniform(rng, n, 0.3, 1.5) * shape), shape)
-    shape = np.where(kind > 0.93, np.tanh(20 * shape), shape)
-    shape = np.where((kind > 0.86) & (kind <= 0.93), np.maximum(shape, _uniform(rng, n, -1, 0.5)), shape)
-    return _unit(shape)
+    shape = np.where((kind > 0.86) & (kind < 0.93), np.maximum(shape, _uniform(rng, n, -1, 0.5)), shape)
+    return _unit(np.where(kind > 0.93, np.tanh(20 * shape), shape))
 
 
 def _repeat(rng: Generator, shapes: np.ndarray, period: np.ndarray, length: int) -> np.ndarray:
-    """Runs through rows of tabulated cycles (n, points) with period (n, 1) in steps, from a random phase on."""
+    """Runs through tabulated cycles (n, points) with period (n, 1) in steps, from a random phase on."""
     points = shapes.shape[1]
-    phase = _time(length) / period + rng.random((len(shapes), 1), dtype=np.float32)
+    phase = _time(length) / period.astype(np.float32) + _uniform(rng, len(shapes), 0, 1)
     return np.take_along_axis(shapes, (phase * points).astype(np.int32) % points, axis=1)
 
 
 def _periods(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Two periods a series, (n, 2): mostly those of a calendar, else arbitrary."""
-    periods = np.array(CALENDARS, np.float32)[rng.integers(len(CALENDARS), size=n)]
+    """A short and a long period for each series, (2, n, 1): mostly those of a calendar, else arbitrary."""
     free = np.sort(np.exp(rng.uniform(np.log(4), np.log(max(length / 3, 8)), (n, 2))), axis=1)
-    return np.where(_chance(rng, n, 0.2), free, periods).astype(np.float32)
+    periods = np.where(_chance(rng, n, 0.2), free, CALENDARS[rng.integers(len(CALENDARS), size=n)])
+    return periods.T[..., None].astype(np.float32)
 
 
 def _seasons(rng: Generator, n: int, length: int) -> np.ndarray:
-    """One or two cycles, some with slowly changing amplitude; unit size."""
-    short, long = np.split(_periods(rng, n, length), 2, axis=1)
-    swing = np.where(_chance(rng, n, 0.4), _uniform(rng, n, 0, 0.5), 0)
-    x = _repeat(rng, _shapes(rng, n), short, length) * (1 + swing * _slow(rng, n, length))
-    share = np.where(_chance(rng, n, 0.5), _uniform(rng, n, 0, 1.5), 0)
-    return _unit(x + share * _repeat(rng, _shapes(rng, n), long, length))
+    """One or two cycles, some of slowly changing amplitude; unit size."""
+    short, long = _periods(rng, n, length)
+    swing = 1 + _sometimes(rng, n, 0.5, 0.05, 0.5) * _slow(rng, n, length)
+    x = swing * _repeat(rng, _shapes(rng, n), short, length)
+    return _unit(x + _sometimes(rng, n, 0.5, 0.1, 1.5) * _repeat(rng, _shapes(rng, n), long, length))
 
 
 def _trend(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Linear, exponential, damped, logistic or wandering trends of about unit size over their own time scale."""
-    t = _time(length)
+    """Linear, exponential, damped, logistic or wandering, each on a time scale of its own."""
+    age = _time(length) - _uniform(rng, n, 0, length)
     scale = _log_uniform(rng, n, 16, 2 * length)
-    u = (t - _uniform(rng, n, 0, length)) / scale
-    late = np.clip(u, -4, 4)
-    kinds = np.stack([u, np.exp(late) / 7, np.tanh(late), -np.exp(-late) / 7, 2 * _slow(rng, n, length)])
-    sign = np.where(_chance(rng, n, 0.5), 1, -1)
-    return sign * np.clip(kinds[rng.integers(len(kinds), size=n), np.arange(n)], -8, 8).astype(np.float32)
+    line, bend = age / scale, age / np.maximum(scale, length / 4)
+    kinds = np.stack([line, np.exp(bend) / 7, -np.exp(-bend) / 7, np.tanh(line), 2 * _slow(rng, n, length)])
+    return np.sign(_normal(rng, n)) * kinds[rng.integers(len(kinds), size=n), np.arange(n)]
+
+
+# Families.
 
 
 def gaussian_process(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Sums and products of RBF, Matern, rational quadratic and periodic kernels, plus a line, by circulant embedding."""
+    """Sums and products of RBF, Matern, rational quadratic and periodic kernels, plus noise and a line."""
     size = next_fast_len(2 * length, real=True)
-    lag = np.minimum(_time(size), size - _time(size))[: size // 2 + 1]
+    lag = _time(size // 2 + 1)
 
     def kernel() -> np.ndarray:
         d = lag / _log_uniform(rng, n, 2, length)
-        period = _periods(rng, n, length)[:, :1]
-        rational = _log_uniform(rng, n, 0.3, 3)
-        kinds = (
-            lambda i: np.exp(-(d[i] ** 2) / 2),
-            lambda i: np.exp(-d[i]),
-            lambda i: (1 + 1.732 * d[i]) * np.exp(-1.732 * d[i]),
-            lambda i: (1 + d[i] ** 2 / (2 * rational[i])) ** -rational[i],
-            lambda i: np.exp(-2 * (np.sin(np.pi * lag / period[i]) / np.minimum(2 * rational[i], 2)) ** 2),
-        )
-        choice = rng.choice(len(kinds), size=n, p=(0.15, 0.15, 0.15, 0.15, 0.4))
-        k = np.empty((n, len(lag)), np.float32)
-        for j, kind in enumerate(kinds):
-            k[choice == j] = kind(choice == j)
-        return k
+        alpha = _log_uniform(rng, n, 0.3, 3)
+        period = _periods(rng, n, length)[0]
+        kinds = np.stack([
+            np.exp(-(d**2) / 2),
+            np.exp(-d),
+            (1 + 1.732 * d) * np.exp(-1.732 * d),
+            (1 + d**2 / (2 * alpha)) ** -alpha,
+            np.exp(-2 * (np.sin(np.pi * lag / period) / alpha) ** 2),
+        ])  # fmt: skip
+        return kinds[rng.choice(len(kinds), size=n, p=(0.15, 0.15, 0.15, 0.15, 0.4)), np.arange(n)]
 
-    first, second = kernel(), kernel()
-    weight = _uniform(rng, n, 0.1, 0.9)
+    first, second, weight = kernel(), kernel(), _uniform(rng, n, 0.1, 0.9)
     k = np.where(_chance(rng, n, 0.5), first * second, weight * first + (1 - weight) * second)
-    k[:, 0] += np.where(_chance(rng, n, 0.5), _log_uniform(rng, n, 1e-4, 0.3), 1e-4)[
-        :, 0
-    ]  # observation noise
-    full = np.concatenate([k, k[:, size - size // 2 - 1 : 0 : -1]], axis=1)
+    k[:, :1] += 1e-4 + _sometimes(rng, n, 0.5, 1e-4, 0.3)
+    circle = np.concatenate([k, k[:, size - size // 2 - 1 : 0 : -1]], axis=1)
     spectrum = np.maximum(
-        rfft(full, axis=1).real, 0
-    )  # a kernel that does not close on the circle: drop what is negative
+        rfft(circle, axis=1).real, 0
+    )  # what does not close on the circle may be negative: dropped
     noise = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
     x = irfft(np.sqrt(spectrum) * (noise[0] + 1j * noise[1]), n=size, axis=1)[:, :length]
-    line = np.where(_chance(rng, n, 0.3), 2 * _normal(rng, n, 1), 0) * (_time(length) / length - 0.5)
-    return _place(rng, (_unit(x) + line).astype(np.float32))
+    line = _sometimes(rng, n, 0.3, 0.5, 4) * np.sign(_normal(rng, n)) * (_time(length) / length)
+    return _place(rng, _unit(x) + line)
 
 
 def seasonal(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Seasons, trend and coloured noise, additive or multiplicative, from almost deterministic to mostly noise."""
-    x = _seasons(rng, n, length)
-    x = x + np.where(_chance(rng, n, 0.7), _log_uniform(rng, n, 0.1, 3), 0) * _trend(rng, n, length)
-    tau = np.where(_chance(rng, n, 0.5), 0.1, _log_uniform(rng, n, 1, 50))
-    x = x + _log_uniform(rng, n, 0.003, 1.5) * _coloured(rng, n, length, tau)
-    x = np.where(_chance(rng, n, 0.3), np.exp(np.clip(_uniform(rng, n, 0.1, 0.7) * x, -6, 6)), x)
-    return _place(rng, x)
+    """Seasons, trend and coloured noise, added or multiplied, from almost deterministic to mostly noise."""
+    x = _seasons(rng, n, length) + _sometimes(rng, n, 0.7, 0.1, 3) * _trend(rng, n, length)
+    x = x + _log_uniform(rng, n, 0.003, 1.5) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 50))
+    return _place(rng, _exponentiate(rng, x, 0.3))
 
 
 def load(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Daily profiles that differ by weekday and weekend, on a level that persists for days: load, traffic, sales."""
+    """Daily profiles that differ on weekends, on a level that persists for days: electricity, traffic, sales."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
-    base, other = _shapes(rng, n)[:, ::7], _shapes(rng, n)[:, ::7]
-    week = np.repeat(base[:, None], 7, axis=1)
-    week += _log_uniform(rng, n, 0.005, 0.3)[:, None] * _normal(rng, n * 7, 1).reshape(n, 7, 1)
-    drop = np.where(_chance(rng, n, 0.5), _uniform(rng, n, 0, 1), 0)[:, None]
-    week[:, 5:] = week[:, 5:] * (1 - 0.6 * drop) + 0.3 * drop * other[:, None] - 1.5 * drop
-    x = _repeat(rng, week.reshape(n, -1), 7 * day, length)
-    swing = np.where(_chance(rng, n, 0.7), _log_uniform(rng, n, 0.02, 0.5), 0)
-    x = x * np.exp(swing * _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 10), day / 4))
-    x = x + _log_uniform(rng, n, 0.02, 2) * _coloured(
-        rng, n, length, day * _log_uniform(rng, n, 0.3, 15), day / 8
+    weekday, weekend = _shapes(rng, 2 * n)[:, ::7].reshape(2, n, 1, -1)
+    change = _sometimes(rng, n, 0.5, 0.1, 1)[..., None]
+    week = weekday + _log_uniform(rng, n, 0.003, 0.2)[..., None] * _normal(rng, n, 7)[..., None]
+    week[:, 5:] = week[:, 5:] * (1 - 0.6 * change) + change * (0.3 * weekend - 1.5)
+    profile = _repeat(rng, week.reshape(n, -1), 7 * day, length)
+    swing = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 10), day / 4)
+    level = _coloured(
+        rng, n, length, day * _log_uniform(rng, n, 0.3, 15), day * _log_uniform(rng, n, 0.01, 0.3)
     )
-    x = x + np.where(_chance(rng, n, 0.5), _log_uniform(rng, n, 0.05, 2), 0) * _slow(rng, n, length)
-    x = x + _log_uniform(rng, n, 0.003, 1) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 6))
-    x = np.where(_chance(rng, n, 0.4), np.exp(np.clip(_uniform(rng, n, 0.2, 0.8) * x, -6, 4)), x)
-    return _place(rng, x)
+    noise = _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 6))
+    noise = noise * np.exp(_sometimes(rng, n, 0.5, 0.1, 0.7) * profile)  # busy hours are also the noisy ones
+    x = profile * np.exp(_sometimes(rng, n, 0.7, 0.02, 0.5) * swing) + _log_uniform(rng, n, 0.02, 2) * level
+    x = x + _log_uniform(rng, n, 0.003, 1) * noise + _sometimes(rng, n, 0.5, 0.05, 2) * _slow(rng, n, length)
+    x = x + _sometimes(rng, n, 0.3, 0.1, 2) * _trend(rng, n, length)
+    return _place(rng, _exponentiate(rng, x, 0.4))
 
 
 def weather(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Smooth synoptic waves with a diurnal cycle of varying strength; some squashed at a ceiling or positive and gusty."""
+    """Smooth waves over days and a diurnal cycle of varying strength; some under a ceiling, some positive and gusty."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
-    x = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 6), day * _log_uniform(rng, n, 0.03, 1))
+    x = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 6), day * _log_uniform(rng, n, 0.01, 1))
     strength = np.exp(0.5 * _coloured(rng, n, length, 2 * day, day / 2))
-    daily = _repeat(rng, _shapes(rng, n), day, length)
-    x = x + np.where(_chance(rng, n, 0.7), _log_uniform(rng, n, 0.1, 2), 0) * strength * daily
-    x = x + np.where(_chance(rng, n, 0.5), _log_uniform(rng, n, 0.003, 0.5), 0) * _normal(rng, n, length)
+    x = x + _sometimes(rng, n, 0.7, 0.1, 2) * strength * _repeat(rng, _shapes(rng, n), day, length)
+    x = x + _sometimes(rng, n, 0.5, 0.003, 0.5) * strength * _heavy(rng, n, length)
     kind = rng.random((n, 1))
     x = np.where(kind < 0.2, np.minimum(x, 1 + 0.1 * np.tanh(x - 1)), x)
-    x = np.where(kind > 0.8, np.exp(0.6 * x) * (1 + 0.15 * _normal(rng, n, length)), x)
-    return _place(rng, x)
+    gusts = 1 + 0.3 * np.maximum(_heavy(rng, n, length), -3)
+    return _place(rng, np.where(kind > 0.8, np.exp(np.minimum(0.6 * x, 3)) * gusts, x))
 
 
 def solar(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Non-negative and zero at night: a half sine by day, dimmed by clouds that persist."""
+    """Non-negative and zero at night: the sun's height by day, dimmed by clouds that persist."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
-    angle = 2 * np.pi * (_time(length) / day + _uniform(rng, n, 0, 1))
-    height = np.maximum(np.sin(angle) + _uniform(rng, n, -0.5, 0.5), 0) ** _uniform(rng, n, 0.7, 1.8)
-    clouds = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.05, 2)) * _log_uniform(rng, n, 0.05, 3)
-    return _log_uniform(rng, n, 0.1, 1000) * height / (1 + np.exp(np.clip(clouds - 1, -10, 10)))
+    height = np.sin(2 * np.pi * (_time(length) / day + _uniform(rng, n, 0, 1))) + _uniform(rng, n, -0.5, 0.5)
+    clouds = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.03, 2)) * _log_uniform(rng, n, 0.1, 4)
+    clear = 1 / (1 + np.exp(np.clip(clouds - 1, -20, 20)))
+    return _log_uniform(rng, n, 0.1, 1000) * np.maximum(height, 0) ** _uniform(rng, n, 0.7, 1.8) * clear
 
 
 def arma(rng: Generator, n: int, length: int) -> np.ndarray:
-    """ARMA with up to four poles (real or complex) and two zeros; some integrated once."""
-    radius = 1 - _log_uniform(rng, 2 * n, 0.005, 1).reshape(n, 2)
-    angle = np.where(
-        rng.random((n, 2)) < 0.5, 0, 2 * np.pi / np.exp(rng.uniform(np.log(3), np.log(100), (n, 2)))
-    )
-    second = np.where(angle == 0, rng.uniform(-0.5, 0.8, (n, 2)) * radius, radius)
-    sum_, product = (radius + second) * np.cos(angle), radius * second
-    a = np.zeros((n, 5))
-    a[:, 0] = 1
-    a[:, 1] = -sum_.sum(1)
-    a[:, 2] = product.sum(1) + sum_.prod(1)
-    a[:, 3] = -(sum_[:, 0] * product[:, 1] + sum_[:, 1] * product[:, 0])
-    a[:, 4] = product.prod(1)
-    simple = rng.random(n) < 0.5  # one pair of poles only
-    a[simple, 1:3], a[simple, 3:] = np.stack([-sum_[simple, 0], product[simple, 0]], axis=1), 0
-    zeros = rng.uniform(-0.9, 0.9, (n, 2)) * (rng.random((n, 2)) < 0.5)
-    b = np.stack([np.ones(n), zeros.sum(1), zeros.prod(1)], axis=1)
-    x = _unit(_filter(b, a, _heavy(rng, n, length + 200)))[:, 200:]
-    integrated = _chance(rng, n, 0.2)
-    return _place(rng, np.where(integrated, _unit(np.cumsum(x + 0.1 * _normal(rng, n, 1), axis=1)), x))
-
-
-def _cycles(x: np.ndarray, period: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """Seasonal AR(1) of each row: y_t = rho y_{t-m} + x_t with its own integer period m and rho, both (n,)."""
-    n, length = x.shape
-    y = np.empty_like(x)
-    for i, m in enumerate(period):
-        rows = np.zeros((-(-length // m), m), np.float32)
-        rows.flat[:length] = x[i]
-        y[i] = lfilter([1.0], [1.0, -rho[i]], rows, axis=0).ravel()[:length]
-    return y
-
-
-def seasonal_arima(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Seasonal AR and seasonally integrated series: a cycle that renews itself from one period to the next."""
-    period = np.array(CALENDARS)[rng.integers(len(CALENDARS), size=n), 0].astype(int)
-    rho = np.where(rng.random(n) < 0.4, 1.0, rng.uniform(0.5, 0.99, n))
-    start = _repeat(rng, _shapes(rng, n), period[:, None].astype(np.float32), length)
-    shocks = _log_uniform(rng, n, 0.02, 0.5) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 10))
-    first = np.arange(length) < period[:, None]
-    x = _cycles(np.where(first, start, shocks), period, rho)
-    walk = np.cumsum(_normal(rng, n, length), axis=1) / np.sqrt(period[:, None])
-    return _place(rng, x + np.where(_chance(rng, n, 0.5), _log_uniform(rng, n, 0.02, 1), 0) * walk)
+    """ARMA(2 or 4, 1) with real or complex poles; a fifth of them integrated once, with drift."""
+    noise = _heavy(rng, n, length + 301)
+    x = noise[:, 1:] + _uniform(rng, n, -0.9, 0.9) * _chance(rng, n, 0.5) * noise[:, :-1]
+    for share in (1, 0.4):
+        first = (1 - _log_uniform(rng, n, 0.005, 1)) * _chance(rng, n, share)
+        second = _uniform(rng, n, -0.5, 0.8) * first
+        cosine = np.cos(2 * np.pi / _log_uniform(rng, n, 3, 100))
+        wave = _chance(rng, n, 0.5)
+        x = _autoregress(
+            x, np.where(wave, 2 * first * cosine, first + second), first * np.where(wave, first, second)
+        )
+    x = _unit(x[:, 300:])
+    sums = _unit(np.cumsum(x + 0.1 * _normal(rng, n), axis=1))
+    return _place(rng, np.where(_chance(rng, n, 0.2), sums, x))
 
 
 def random_walk(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Random walks, arithmetic or geometric, with drift, heavy tails and stochastic volatility, as in exchange rates."""
-    volatility = np.where(_chance(rng, n, 0.6), _uniform(rng, n, 0.1, 0.7), 0)
-    shocks = _heavy(rng, n, length) * np.exp(
-        volatility * _coloured(rng, n, length, _log_uniform(rng, n, 5, 300))
-    )
-    drift = np.where(_chance(rng, n, 0.3), 0.05 * _normal(rng, n, 1), 0)
-    walk = np.cumsum(shocks + drift, axis=1, dtype=np.float32)
-    walk = np.where(
-        _chance(rng, n, 0.15), walk + _log_uniform(rng, n, 0.1, 3) * _normal(rng, n, length), walk
-    )
-    rate = _log_uniform(rng, n, 0.001, 0.02)
-    geometric = np.exp(np.clip(rate * walk, -4, 4))
-    return np.where(
-        _chance(rng, n, 0.6), _log_uniform(rng, n, 0.01, 200) * geometric, _place(rng, rate * 10 * walk)
-    )
+    """Arithmetic or geometric, with drift, heavy tails, changing volatility and idle steps, as exchange rates."""
+    volatility = _coloured(rng, n, length, _log_uniform(rng, n, 5, 300))
+    shocks = _heavy(rng, n, length) * np.exp(_sometimes(rng, n, 0.7, 0.1, 1) * volatility)
+    idle = rng.random((n, length), dtype=np.float32) < _sometimes(rng, n, 0.3, 0.02, 0.7)
+    walk = np.cumsum(np.where(idle, 0, shocks) + _sometimes(rng, n, 0.3, 0.01, 0.1), axis=1)
+    walk = walk + _sometimes(rng, n, 0.15, 0.1, 3) * _normal(rng, n, length)
+    walk = np.sign(_normal(rng, n)) * _log_uniform(rng, n, 0.001, 0.02) * walk
+    geometric = _log_uniform(rng, n, 0.01, 200) * np.exp(np.clip(walk, -4, 4))
+    return np.where(_chance(rng, n, 0.7), geometric, _place(rng, 10 * walk))
 
 
 def state_space(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Exponential-smoothing models: stochastic level, damped trend and seasonal states; errors additive or not."""
-    period = np.array(CALENDARS)[rng.integers(len(CALENDARS), size=n), 0].astype(int)
-    size = _log_uniform(rng, n, 0.003, 0.3)
-    slope = _coloured(rng, n, length, _log_uniform(rng, n, 5, 500)) * _log_uniform(rng, n, 0.001, 0.3)
-    level = np.cumsum(_heavy(rng, n, length) + np.where(_chance(rng, n, 0.5), slope, 0), axis=1) * size
-    start = _repeat(rng, _shapes(rng, n), period[:, None].astype(np.float32), length)
-    states = np.where(np.arange(length) < period[:, None], start, size * _normal(rng, n, length))
-    cycle = _cycles(states, period, np.ones(n)) * np.where(
-        _chance(rng, n, 0.6), _log_uniform(rng, n, 0.1, 3), 0
+    """Exponential smoothing and seasonal ARIMA: level, damped trend and season each renewed by their own shocks."""
+    period = CALENDARS[rng.integers(len(CALENDARS), size=n), :1].astype(int)
+    memory = np.where(_chance(rng, n, 0.5), 1, _uniform(rng, n, 0.3, 0.98))
+    shocks = _log_uniform(rng, n, 0.003, 0.5) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 10))
+    season = _repeat(rng, _shapes(rng, n), period, length)
+    for row, (m, rho) in enumerate(zip(period.flat, memory.flat, strict=True)):
+        cycles = np.zeros((-(-length // m), m), np.float32)
+        cycles.flat[:length] = shocks[row]
+        season[row] += lfilter([1.0], [1.0, -rho], cycles, axis=0).ravel()[:length]
+    slope = _sometimes(rng, n, 0.5, 0.001, 0.3) * _coloured(rng, n, length, _log_uniform(rng, n, 5, 500))
+    level = _log_uniform(rng, n, 0.003, 0.3) * np.cumsum(_heavy(rng, n, length) + slope, axis=1)
+    x = (
+        level
+        + _sometimes(rng, n, 0.75, 0.1, 3) * season
+        + _log_uniform(rng, n, 0.01, 1) * _heavy(rng, n, length)
     )
-    x = level + cycle + _log_uniform(rng, n, 0.01, 1) * _heavy(rng, n, length)
-    return _place(rng, np.where(_chance(rng, n, 0.4), np.exp(np.clip(0.3 * x, -4, 4)), x))
+    return _place(rng, _exponentiate(rng, x, 0.4))
 
 
 def _rate(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Log rates of unit size for counts: seasons, a slow curve and persistent noise."""
-    x = np.where(_chance(rng, n, 0.7), _uniform(rng, n, 0.2, 1.5), 0) * _seasons(rng, n, length)
-    x = x + _uniform(rng, n, 0, 0.7) * _slow(rng, n, length)
+    """Log rates of counts: seasons, a slow curve and persistent noise."""
+    x = _sometimes(rng, n, 0.7, 0.2, 1.2) * _seasons(rng, n, length) + _uniform(rng, n, 0, 0.7) * _slow(
+        rng, n, length
+    )
     return x + _uniform(rng, n, 0, 0.5) * _coloured(rng, n, length, _log_uniform(rng, n, 2, 100))
 
 
 def counts(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Poisson and negative binomial counts with seasonal, drifting rates from about one to a few hundred."""
+    """Poisson and negative binomial counts of seasonal, drifting rates from below one to a few hundred."""
     rate = _log_uniform(rng, n, 0.5, 300) * np.exp(np.clip(_rate(rng, n, length), -4, 3))
     shape = _log_uniform(rng, n, 1, 30)
-    mixed = rate * rng.standard_gamma(np.broadcast_to(shape, rate.shape), dtype=np.float32) / shape
-    return rng.poisson(np.where(_chance(rng, n, 0.5), mixed, rate)).astype(np.float32)
+    gamma = rng.standard_gamma(np.broadcast_to(shape, rate.shape), dtype=np.float32) / shape
+    return rng.poisson(np.where(_chance(rng, n, 0.5), rate * gamma, rate)).astype(np.float32)
 
 
 def intermittent(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Mostly zero: rare demands or showers that come alone or in spells, with integer or gamma sizes."""
-    spells = _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 20))
-    drive = spells + 0.5 * _rate(rng, n, length)
-    occurs = drive > _uniform(rng, n, 0.3, 2) * drive.std(1, keepdims=True)
-    size = _log_uniform(rng, n, 0.3, 3) * rng.standard_gamma(1.0, (n, length), dtype=np.float32)
-    size = np.where(_chance(rng, n, 0.6), np.ceil(size), size * _log_uniform(rng, n, 0.01, 10))
-    return np.where(occurs, size, 0)
+    """Mostly zero: demands or showers that come alone or in spells, of integer or continuous size."""
+    drive = _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 20)) + 0.5 * _rate(rng, n, length)
+    size = _log_uniform(rng, n, 0.3, 3) * rng.standard_exponential((n, length), dtype=np.float32)
+    size = np.where(_chance(rng, n, 0.6), np.ceil(size), size)
+    return size * (_unit(drive) > _uniform(rng, n, 0.3, 2))
 
 
-CORE: tuple[Family, ...] = (seasonal, load, weather, arma, random_walk, state_space)
-
-
-def _core(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Unit-size series of the plain families, for those that distort one."""
-    parts = np.array_split(rng.permutation(n), len(CORE))
+def _plain(rng: Generator, n: int, length: int) -> np.ndarray:
+    """Unit-size series of the plain families, for the families that distort one."""
+    plain = (seasonal, load, weather, arma, random_walk, state_space)
+    choice = rng.integers(len(plain), size=n)
     x = np.empty((n, length), np.float32)
-    for family, rows in zip(CORE, parts, strict=True):
-        if len(rows):
-            x[rows] = _unit(family(rng, len(rows), length))
+    for i in np.unique(choice):
+        x[choice == i] = _unit(plain[i](rng, int((choice == i).sum()), length))
     return x
 
 
 def breaks(rng: Generator, n: int, length: int) -> np.ndarray:
     """A plain series with up to three breaks of level, slope or variance."""
-    x, t = _core(rng, n, length), _time(length)
+    x = _plain(rng, n, length)
     for _ in range(3):
-        since = np.maximum(t - _uniform(rng, n, 0, 1.5 * length), 0)
-        after, kind = since > 0, rng.random((n, 1))
-        jump = _normal(rng, n, 1)
-        x = np.where(
-            kind < 0.5, x + 2 * jump * after, np.where(kind < 0.75, x, x * np.exp(0.7 * jump * after))
-        )
-        x = x + np.where((kind >= 0.5) & (kind < 0.75), 3 * jump * since / length, 0)
+        since = np.maximum(_time(length) - _uniform(rng, n, 0, 1.5 * length), 0)
+        kind, jump = rng.integers(3, size=(n, 1)), _normal(rng, n)
+        shift = jump * np.where(kind == 0, 2 * (since > 0), 4 * since / length)
+        x = np.where(kind == 2, x * np.exp(0.7 * jump * (since > 0)), x + shift)
     return _place(rng, x)
 
 
 def outliers(rng: Generator, n: int, length: int) -> np.ndarray:
-    """A plain series with rare spikes (single or decaying), and stretches where the sensor hangs on a value."""
-    x = _core(rng, n, length)
-    hits = rng.random((n, length), dtype=np.float32) < _log_uniform(rng, n, 0.001, 0.02)
+    """A plain series with rare spikes, single or decaying, and a stretch in which the sensor hangs."""
+    rare = rng.random((n, length), dtype=np.float32) < _log_uniform(rng, n, 0.001, 0.02)
     side = np.where(_chance(rng, n, 0.5), 1, np.sign(_normal(rng, n, length)))
-    spikes = hits * side * _log_uniform(rng, n, 1, 6) * rng.standard_gamma(2.0, (n, length), dtype=np.float32)
-    decay = np.where(_chance(rng, n, 0.6), 0, _uniform(rng, n, 0.3, 0.95))
-    spikes = _filter(
-        np.ones((n, 1), np.float32), np.concatenate([np.ones_like(decay), -decay], axis=1), spikes
+    spikes = (
+        rare * side * _log_uniform(rng, n, 1, 5) * rng.standard_exponential((n, length), dtype=np.float32)
     )
-    start, span = _uniform(rng, n, 0, 3 * length), _log_uniform(rng, n, 4, 60)
-    steps = np.arange(length)
-    source = np.where((steps > start) & (steps < start + span), start.astype(int), steps)
-    return _place(rng, np.take_along_axis(x + spikes, np.minimum(source, length - 1), axis=1))
+    decay = _sometimes(rng, n, 0.4, 0.3, 0.95)
+    x = _plain(rng, n, length) + _autoregress(spikes, decay, np.zeros_like(decay))
+    t, start = np.arange(length), rng.integers(2 * length, size=(n, 1))
+    hangs = (t > start) & (t < start + _log_uniform(rng, n, 4, 60))
+    return _place(rng, np.take_along_axis(x, np.where(hangs, start, t), axis=1))
 
 
 def bounded(rng: Generator, n: int, length: int) -> np.ndarray:
-    """A plain series clipped or squashed to a range: shares, levels of a tank, saturated sensors."""
-    x = _core(rng, n, length)
-    low = _uniform(rng, n, -3, 0)
-    high = low + _uniform(rng, n, 1, 4)
-    squashed = 1 / (1 + np.exp(np.clip(-_uniform(rng, n, 0.5, 3) * (x - low), -10, 10)))
-    x = np.where(_chance(rng, n, 0.5), np.clip(x, low, high) - low, squashed)
-    return _log_uniform(rng, n, 0.1, 100) * x
+    """A plain series clipped or squashed to a range that starts at 0: shares, tanks, saturated sensors."""
+    x = _plain(rng, n, length) - _uniform(rng, n, -2, 0.5)
+    squashed = 1 / (1 + np.exp(-_uniform(rng, n, 0.5, 2) * np.clip(x, -8, 8)))
+    return _log_uniform(rng, n, 0.1, 100) * np.where(
+        _chance(rng, n, 0.5), np.clip(x, 0, _uniform(rng, n, 1, 4)), squashed
+    )
 
 
-def steps(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Piecewise constant: a plain series on a coarse grid of values, or levels that switch at random times."""
-    x = _core(rng, n, length)
-    quantum = _log_uniform(rng, n, 0.02, 1)
-    rounded = np.round(x / quantum) * quantum
+def switching(rng: Generator, n: int, length: int) -> np.ndarray:
+    """Piecewise constant: levels, often from a small set, that change at random times; some with noise."""
     segment = np.cumsum(rng.random((n, length), dtype=np.float32) < _log_uniform(rng, n, 0.005, 0.2), axis=1)
-    levels = np.round(_normal(rng, n, length) * 2) / 2
-    switching = np.take_along_axis(levels, np.minimum(segment, length - 1), axis=1)
-    switching = switching + np.where(_chance(rng, n, 0.5), 0.1, 0) * _normal(rng, n, length)
-    return _place(rng, np.where(_chance(rng, n, 0.5), rounded, switching))
+    levels = np.round(_normal(rng, n, length + 1) * _log_uniform(rng, n, 1, 10))
+    x = _unit(np.take_along_axis(levels, segment, axis=1))
+    return _place(rng, x + _sometimes(rng, n, 0.5, 0.01, 0.3) * _normal(rng, n, length))
 
 
-FAMILIES: dict[str, tuple[Family, float]] = {
-    "gaussian_process": (gaussian_process, 0.12),
+FAMILIES: dict[str, tuple[Callable[[Generator, int, int], np.ndarray], float]] = {
+    "gaussian_process": (gaussian_process, 0.11),
     "seasonal": (seasonal, 0.15),
-    "load": (load, 0.18),
+    "load": (load, 0.22),
     "weather": (weather, 0.08),
-    "solar": (solar, 0.03),
+    "solar": (solar, 0.02),
     "arma": (arma, 0.06),
-    "seasonal_arima": (seasonal_arima, 0.05),
-    "random_walk": (random_walk, 0.09),
-    "state_space": (state_space, 0.08),
+    "random_walk": (random_walk, 0.1),
+    "state_space": (state_space, 0.1),
     "counts": (counts, 0.04),
     "intermittent": (intermittent, 0.02),
     "breaks": (breaks, 0.04),
     "outliers": (outliers, 0.03),
     "bounded": (bounded, 0.02),
-    "steps": (steps, 0.01),
+    "switching": (switching, 0.01),
 }
 
 
-def _independent(rng: Generator, x: np.ndarray, length: int) -> np.ndarray:
-    return x[..., :length]
+# Groups of channels: x (groups, channels, length + LONGEST_LAG) -> (groups, channels, length).
 
 
-def _delayed(rng: Generator, x: np.ndarray, length: int) -> np.ndarray:
-    """Each channel shifted by its own lag, half of them by none."""
-    lags = rng.integers(LONGEST_LAG + 1, size=x.shape[:2]) * (rng.random(x.shape[:2]) < 0.5)
-    return np.lib.stride_tricks.sliding_window_view(x, length, axis=2)[(*np.indices(lags.shape), lags)]
+def independent(rng: Generator, x: np.ndarray) -> np.ndarray:
+    """Each channel as it was drawn, in its own units."""
+    return x[..., LONGEST_LAG:]
 
 
-def _mixed(rng: Generator, x: np.ndarray, length: int) -> np.ndarray:
-    """Linear mixes of a few of the series, with lags and a share of each channel's own."""
-    groups, channels = x.shape[:2]
-    weights = rng.standard_normal((groups, channels, channels), dtype=np.float32)
+def _delay(rng: Generator, x: np.ndarray) -> np.ndarray:
+    """Shifts half of the channels, each by its own lag."""
+    starts = LONGEST_LAG - rng.integers(LONGEST_LAG + 1, size=x.shape[:2]) * (rng.random(x.shape[:2]) < 0.5)
+    windows = np.lib.stride_tricks.sliding_window_view(x, x.shape[2] - LONGEST_LAG, axis=2)
+    return windows[(*np.indices(starts.shape), starts)]
+
+
+def _share(rng: Generator, *shape: int) -> np.ndarray:
+    return np.exp(rng.uniform(np.log(0.03), 0, shape)).astype(np.float32)
+
+
+def mixed(rng: Generator, x: np.ndarray) -> np.ndarray:
+    """Delayed linear mixes of the first few series, the very first often a random walk, plus some of each one's own."""
+    groups, channels, length = x.shape
+    x = _unit(x)
+    walks = _unit(random_walk(rng, groups, length))
+    latents = np.concatenate([np.where(_chance(rng, groups, 0.4), walks, x[:, 0])[:, None], x[:, 1:]], axis=1)
+    weights = _normal(rng, groups, channels**2).reshape(groups, channels, channels)
     weights *= np.arange(channels) < rng.integers(1, channels + 1, (groups, 1, 1))
-    own = np.exp(rng.uniform(np.log(0.03), np.log(1), (groups, channels, 1))).astype(np.float32)
-    return _delayed(rng, _unit(weights @ _unit(x)) + own * _unit(x), length)
+    return _delay(rng, _unit(weights @ latents) + _share(rng, groups, channels, 1) * x)
 
 
-def _cointegrated(rng: Generator, x: np.ndarray, length: int) -> np.ndarray:
-    """A random walk that all channels share, each with its own loading and its own series around it."""
-    groups, channels = x.shape[:2]
-    walk = _unit(random_walk(rng, groups, length))[:, None]
-    loading = rng.uniform(0.3, 1.5, (groups, channels, 1)).astype(np.float32)
-    own = np.exp(rng.uniform(np.log(0.03), np.log(1), (groups, channels, 1))).astype(np.float32)
-    return loading * walk + own * _unit(x[..., :length])
-
-
-def _driven(rng: Generator, x: np.ndarray, length: int) -> np.ndarray:
-    """One channel is an effect of the others: a weighted sum of bent, delayed causes, and its own series."""
-    groups, channels = x.shape[:2]
+def driven(rng: Generator, x: np.ndarray) -> np.ndarray:
+    """One channel responds to the others: a weighted sum of bent, delayed causes beside its own series."""
+    groups, channels, _ = x.shape
     x = _unit(x)
     bend = rng.integers(3, size=(groups, channels, 1))
-    causes = _delayed(rng, np.where(bend == 0, x, np.where(bend == 1, np.abs(x), np.maximum(x, 0))), length)
-    weights = rng.standard_normal((groups, 1, channels), dtype=np.float32)
-    weights[..., 0] = np.exp(rng.uniform(np.log(0.03), np.log(1), (groups, 1)))
-    out = x[..., LONGEST_LAG:].copy()
-    out[:, 0] = _unit(weights @ _unit(causes))[:, 0]
-    return rng.permuted(out, axis=1) if channels > 1 else out
+    causes = _delay(rng, np.where(bend == 0, x, np.where(bend == 1, np.abs(x), np.maximum(x, 0))))
+    weights = _normal(rng, groups, channels)[..., None]
+    effect = _unit((weights * causes)[:, 1:].sum(1)) + _share(rng, groups, 1) * x[:, 0, LONGEST_LAG:]
+    return rng.permuted(np.concatenate([effect[:, None], x[:, 1:, LONGEST_LAG:]], axis=1), axis=1)
 
 
-JOINS = ((_independent, 0.45), (_mixed, 0.25), (_cointegrated, 0.1), (_driven, 0.2))
+JOINS = ((independent, 0.5), (mixed, 0.3), (driven, 0.2))
 
 
 def generate(
@@ -483,41 +434,36 @@ def generate(
     generator: torch.Generator | int,
     weights: Mapping[str, float] | None = None,
 ) -> torch.Tensor:
-    """Draws `groups` of `channels` synthetic series.
+    """Draws groups of channels of synthetic series.
 
     Args:
         groups, channels, length: sizes of the result.
-        generator: all randomness comes from it: a torch generator (which moves on), or a seed.
+        generator: the only source of randomness: a torch generator, which moves on, or a seed.
         weights: relative shares of the families by name; those of `FAMILIES` where None.
 
     Returns:
-        float32, with shape `(groups, channels, length)`, finite; a channel's units are arbitrary.
+        Finite float32 values in arbitrary units, with shape `(groups, channels, length)`.
 
     Raises:
         ValueError: for a family that does not exist.
     """
     weights = {name: share for name, (_, share) in FAMILIES.items()} if weights is None else weights
-    if unknown := set(weights) - set(FAMILIES):
-        raise ValueError(f"unknown synthetic families {sorted(unknown)}; there are {sorted(FAMILIES)}")
+    if unknown := sorted(set(weights) - set(FAMILIES)):
+        raise ValueError(f"unknown synthetic families {unknown}; choose from {sorted(FAMILIES)}")
     if isinstance(generator, torch.Generator):
         generator = int(torch.randint(2**62, (), generator=generator))
     rng = np.random.default_rng(generator)
-    share = np.array(list(weights.values()), float)
+    share = np.array(list(weights.values()))
     choice = rng.choice(len(share), size=(groups, channels), p=share / share.sum())
     choice = np.where(
         _chance(rng, groups, 0.5), choice[:, :1], choice
-    )  # channels of one kind in half of the groups
+    )  # half of the groups hold one kind only
     x = np.empty((groups, channels, length + LONGEST_LAG), np.float32)
     for i, name in enumerate(weights):
         if count := int((choice == i).sum()):
             x[choice == i] = FAMILIES[name][0](rng, count, length + LONGEST_LAG)
     out = np.empty((groups, channels, length), np.float32)
-    kind = (
-        rng.choice(len(JOINS), size=groups, p=[p for _, p in JOINS])
-        if channels > 1
-        else np.zeros(groups, int)
-    )
-    for i, (join, _) in enumerate(JOINS):
-        if (kind == i).any():
-            out[kind == i] = join(rng, x[kind == i], length)
+    kind = rng.choice(len(JOINS), size=groups, p=[share for _, share in JOINS]) * (channels > 1)
+    for i in np.unique(kind):
+        out[kind == i] = JOINS[i][0](rng, x[kind == i])
     return torch.from_numpy(out)
