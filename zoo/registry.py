@@ -1,0 +1,61 @@
+"""Which domains there are: the entry points of the group ``zoo.domains``, of this and every other installed
+package.
+
+Nothing is imported until a domain is asked for, torch included. A plug-in that is broken, or whose name two
+packages claim, is reported by name and does not keep the others from loading.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from zoo.errors import PluginError, UnknownDomainError
+
+if TYPE_CHECKING:
+    from zoo.domain import Domain
+
+GROUP = "zoo.domains"
+
+
+def entries() -> tuple[dict[str, EntryPoint], dict[str, str]]:
+    """The entry points by domain name, and by name what is wrong with those left out."""
+    claims: dict[str, dict[str, EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        # A package that is found twice on the path (installed, and run from its source) makes one claim, not two.
+        claims.setdefault(entry.name, {})[entry.value] = entry
+    good = {name: next(iter(claim.values())) for name, claim in claims.items() if len(claim) == 1}
+    problems = {
+        name: f"domain {name!r} is registered twice, by {' and '.join(sorted(claim))}: uninstall all but one"
+        for name, claim in claims.items()
+        if len(claim) > 1
+    }
+    return good, problems
+
+
+def names() -> list[str]:
+    """The names of the registered domains, sorted; imports none of them."""
+    return sorted(entries()[0])
+
+
+def domain(name: str) -> "Domain":
+    """Imports and returns a domain.
+
+    Raises:
+        UnknownDomainError: if no package registers the name.
+        PluginError: if two do, or the registered object cannot be imported or is no `Domain` of that name.
+    """
+    from zoo.domain import Domain
+
+    good, problems = entries()
+    if name in problems:
+        raise PluginError(problems[name])
+    if name not in good:
+        raise UnknownDomainError(f"no domain named {name!r}; there are: {', '.join(sorted(good)) or 'none'}")
+    entry = good[name]
+    try:
+        found = entry.load()
+    except Exception as error:  # a plug-in's import may fail in any way
+        cause = f"{type(error).__name__}: {error}"
+        raise PluginError(f"domain {name!r} ({entry.value}) cannot be imported: {cause}") from error
+    if not isinstance(found, Domain) or found.name != name:
+        raise PluginError(f"domain {name!r} ({entry.value}) is no zoo.domain.Domain of that name")
+    return found
