@@ -109,8 +109,8 @@ class Recipe:
 
     name: str
     domain: str
-    path: str = "linear"
-    scaling: str = "flow"
+    path: Literal["linear", "cosine", "ve"] = "linear"
+    scaling: Literal["x0", "eps", "v", "flow", "edm"] = "flow"
     objective: Objective = Objective()
     training: Training = Training()
     finetuning: Training = Training(steps=500, lr=1e-4, validate_every=50)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from zoo import checkpoint, manifest, reference, registry, typed
-from zoo.domain import Adapter, Domain, Recipe
+from zoo.domain import Domain, Recipe, Sampling
 from zoo.engine.denoiser import Denoiser, NetworkDenoiser
 from zoo.engine.noise import Members
 from zoo.engine.sampler import SAMPLERS, Samples, sample
@@ -90,8 +90,7 @@ class Model(ABC):
         sampler: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Samples:
-        """Draws in the network's space with the model's sampling defaults: what `sample` of a subclass is
-        made of.
+        """Draws in the network's space with the model's sampling defaults; `sample` is made of it.
 
         Args:
             members: the noise, one stream a sample.
@@ -104,8 +103,9 @@ class Model(ABC):
         Raises:
             OptionError: for an unknown sampler, or steps or a number of members below 1.
         """
-        own = self.recipe.sampling
-        steps, sampler = own.steps if steps is None else steps, sampler or own.sampler
+        own: Sampling = self.recipe.sampling
+        steps = own.steps if steps is None else steps
+        sampler = own.sampler if sampler is None else sampler
         if sampler not in SAMPLERS:
             raise OptionError(f"unknown sampler {sampler!r}; there are: {', '.join(SAMPLERS)}")
         if steps < 1:
@@ -137,7 +137,7 @@ class Model(ABC):
         return self
 
     def copy(self) -> Self:
-        """A model of its own with the same weights; domain, recipe and adapter, which never change, are shared."""
+        """A model with weights of its own; domain, recipe and adapter, which never change, are shared."""
         return type(self)(
             self.domain,
             self.recipe,

@@ -24,7 +24,7 @@ def entries() -> tuple[dict[str, EntryPoint], dict[str, str]]:
         claims.setdefault(entry.name, {})[entry.value] = entry
     good = {name: next(iter(claim.values())) for name, claim in claims.items() if len(claim) == 1}
     problems = {
-        name: f"domain {name!r} is registered twice, by {' and '.join(sorted(claim))}: uninstall all but one"
+        name: f"domain {name!r} is registered by {' and '.join(sorted(claim))}: uninstall all but one"
         for name, claim in claims.items()
         if len(claim) > 1
     }
