@@ -1,8 +1,8 @@
 """Synthetic series for pretraining a zero-shot forecaster.
 
-Each family is a pure function `(rng, n, length) -> (n, length)` in float32, vectorised over its n series; `FAMILIES`
-gives it a share. `generate` draws from the mixture and joins the series into groups of channels that are independent,
-mixed from shared latents (among them a common random walk: cointegration), or driven by one another.
+Each family is a pure function `(rng, n, length) -> (n, length)`, vectorised over its n series; `FAMILIES`
+gives its share. `generate` draws from the mixture and joins the series into groups of channels: independent,
+mixed from shared latents (often a common random walk: cointegration), or one driven by the others.
 
 References:
     Ansari et al., Chronos (2024), section 4.2: Gaussian processes with composed kernels.
@@ -16,21 +16,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from numpy.random import Generator
-from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import lfilter
 
 # Steps in a day for hourly, half-hourly, 15-minute and 10-minute data.
 DAYS = (24, 24, 24, 24, 48, 96, 144)
-# Cycles that occur together: hourly, 15-minute, 10-minute, daily, business-daily, weekly, monthly, quarterly data.
-CALENDARS = np.array(
-    [(24, 168)] * 3
-    + [(96, 672), (144, 1008), (7, 30.4), (7, 365.25), (5, 21), (52.18, 13), (12, 3), (12, 6), (4, 8)]
-)
+# Cycles that occur together: hourly, 15- and 10-minute; daily, business-daily, weekly, monthly, quarterly.
+FINE = ((24, 168), (24, 168), (24, 168), (96, 672), (144, 1008))
+COARSE = ((7, 30.4), (7, 365.25), (5, 21), (52.18, 13), (12, 3), (12, 6), (4, 8))
+CALENDARS = np.array(FINE + COARSE)
 POINTS = 1008  # resolution of a tabulated cycle: a multiple of 4, 7, 12, 24, 48, 144 and 168
 LONGEST_LAG = 48  # steps by which one channel may follow another
-
-
-# Draws: one value a series, (n, 1), unless a length is given.
 
 
 def _normal(rng: Generator, n: int, length: int = 1) -> np.ndarray:
@@ -41,20 +36,13 @@ def _uniform(rng: Generator, n: int, low: float, high: float) -> np.ndarray:
     return rng.uniform(low, high, (n, 1)).astype(np.float32)
 
 
-def _log_uniform(rng: Generator, n: int, low: float, high: float) -> np.ndarray:
-    return np.exp(_uniform(rng, n, np.log(low), np.log(high)))
-
-
 def _chance(rng: Generator, n: int, probability: float) -> np.ndarray:
     return rng.random((n, 1)) < probability
 
 
-def _sometimes(rng: Generator, n: int, probability: float, low: float, high: float) -> np.ndarray:
+def _size(rng: Generator, n: int, low: float, high: float, probability: float = 1.0) -> np.ndarray:
     """Log-uniform with this probability, else 0."""
-    return _log_uniform(rng, n, low, high) * _chance(rng, n, probability)
-
-
-# Parts of series.
+    return np.exp(_uniform(rng, n, np.log(low), np.log(high))) * _chance(rng, n, probability)
 
 
 def _time(length: int) -> np.ndarray:
@@ -68,24 +56,24 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 
 def _exponentiate(rng: Generator, x: np.ndarray, probability: float) -> np.ndarray:
-    """Makes rows multiplicative with this probability: exp of the row, over at most four e-folds on either side."""
+    """Makes rows multiplicative with this probability: exp of the row, at most four e-folds either way."""
     rate = np.minimum(_uniform(rng, len(x), 0.15, 0.7), 4 / np.abs(x).max(1, keepdims=True))
     return np.where(_chance(rng, len(x), probability), np.exp(rate * x), x)
 
 
 def _place(rng: Generator, x: np.ndarray) -> np.ndarray:
-    """Gives rows of about unit size a scale and a level, often far above their variation; rounds a quarter of them."""
+    """Gives rows of about unit size a scale and a level, often far above it; rounds a quarter of the rows."""
     n = len(x)
-    grid = _sometimes(rng, n, 0.25, 0.003, 0.15)
+    grid = _size(rng, n, 0.003, 0.15, 0.25)
     x = np.where(grid > 0, np.round(x / np.maximum(grid, 1e-3)) * grid, x)
-    level = np.where(_chance(rng, n, 0.6), _log_uniform(rng, n, 1, 30), _normal(rng, n))
-    return _log_uniform(rng, n, 0.01, 100) * (x + level)
+    level = np.where(_chance(rng, n, 0.6), _size(rng, n, 1, 30), _normal(rng, n))
+    return _size(rng, n, 0.01, 100) * (x + level)
 
 
 def _heavy(rng: Generator, n: int, length: int) -> np.ndarray:
     """White noise, Gaussian or with tails up to about those of Student's t with 3 degrees of freedom."""
     noise = _normal(rng, n, length)
-    return noise * (1 + _sometimes(rng, n, 0.6, 0.01, 0.3) * noise**2)
+    return noise * (1 + _size(rng, n, 0.01, 0.3, 0.6) * noise**2)
 
 
 def _autoregress(x: np.ndarray, total: np.ndarray, product: np.ndarray) -> np.ndarray:
@@ -105,7 +93,7 @@ def _coloured(
 
 
 def _waves(rng: Generator, n: int, phase: np.ndarray, decay: np.ndarray, count: int) -> np.ndarray:
-    """Random sums of the first `count` harmonics of phase (length,), amplitudes falling as k**-decay; unit size."""
+    """Random sums of `count` harmonics of phase (length,), amplitudes falling as k**-decay; unit size."""
     k = np.arange(1, count + 1, dtype=np.float32)
     weights = np.tile(k, 2) ** -decay
     weights = weights / np.sqrt((weights**2).sum(1, keepdims=True) / 2) * _normal(rng, n, 2 * count)
@@ -143,88 +131,86 @@ def _periods(rng: Generator, n: int, length: int) -> np.ndarray:
 def _seasons(rng: Generator, n: int, length: int) -> np.ndarray:
     """One or two cycles, some of slowly changing amplitude; unit size."""
     short, long = _periods(rng, n, length)
-    swing = 1 + _sometimes(rng, n, 0.5, 0.05, 0.5) * _slow(rng, n, length)
+    swing = 1 + _size(rng, n, 0.05, 0.5, 0.5) * _slow(rng, n, length)
     x = swing * _repeat(rng, _shapes(rng, n), short, length)
-    return _unit(x + _sometimes(rng, n, 0.5, 0.1, 1.5) * _repeat(rng, _shapes(rng, n), long, length))
+    return _unit(x + _size(rng, n, 0.1, 1.5, 0.5) * _repeat(rng, _shapes(rng, n), long, length))
 
 
 def _trend(rng: Generator, n: int, length: int) -> np.ndarray:
     """Linear, exponential, damped, logistic or wandering, each on a time scale of its own."""
     age = _time(length) - _uniform(rng, n, 0, length)
-    scale = _log_uniform(rng, n, 16, 2 * length)
+    scale = _size(rng, n, 16, 2 * length)
     line, bend = age / scale, age / np.maximum(scale, length / 4)
     kinds = np.stack([line, np.exp(bend) / 7, -np.exp(-bend) / 7, np.tanh(line), 2 * _slow(rng, n, length)])
     return np.sign(_normal(rng, n)) * kinds[rng.integers(len(kinds), size=n), np.arange(n)]
 
 
-# Families.
+def _stationary(rng: Generator, covariance: np.ndarray) -> np.ndarray:
+    """Gaussian series (n, length) with covariance (n, length + 1) by lag, by circulant embedding."""
+    n, lags = covariance.shape
+    spectrum = np.maximum(
+        np.fft.hfft(covariance)[:, :lags], 0
+    )  # negative where it does not close on the circle
+    noise = np.sqrt(spectrum) * (_normal(rng, n, lags) + 1j * _normal(rng, n, lags))
+    return np.sqrt(lags - 1) * np.fft.irfft(noise)[:, : -lags + 1]
 
 
 def gaussian_process(rng: Generator, n: int, length: int) -> np.ndarray:
     """Sums and products of RBF, Matern, rational quadratic and periodic kernels, plus noise and a line."""
-    size = next_fast_len(2 * length, real=True)
-    lag = _time(size // 2 + 1)
+    lag = _time(length + 1)
 
     def kernel() -> np.ndarray:
-        d = lag / _log_uniform(rng, n, 2, length)
-        alpha = _log_uniform(rng, n, 0.3, 3)
+        d = lag / _size(rng, n, 2, length)
+        alpha = _size(rng, n, 0.3, 3)
         period = _periods(rng, n, length)[0]
-        kinds = np.stack([
+        kinds = (
             np.exp(-(d**2) / 2),
             np.exp(-d),
             (1 + 1.732 * d) * np.exp(-1.732 * d),
             (1 + d**2 / (2 * alpha)) ** -alpha,
             np.exp(-2 * (np.sin(np.pi * lag / period) / alpha) ** 2),
-        ])  # fmt: skip
-        return kinds[rng.choice(len(kinds), size=n, p=(0.15, 0.15, 0.15, 0.15, 0.4)), np.arange(n)]
+        )
+        return np.stack(kinds)[rng.choice(5, size=n, p=(0.15, 0.15, 0.15, 0.15, 0.4)), np.arange(n)]
 
     first, second, weight = kernel(), kernel(), _uniform(rng, n, 0.1, 0.9)
     k = np.where(_chance(rng, n, 0.5), first * second, weight * first + (1 - weight) * second)
-    k[:, :1] += 1e-4 + _sometimes(rng, n, 0.5, 1e-4, 0.3)
-    circle = np.concatenate([k, k[:, size - size // 2 - 1 : 0 : -1]], axis=1)
-    spectrum = np.maximum(
-        rfft(circle, axis=1).real, 0
-    )  # what does not close on the circle may be negative: dropped
-    noise = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
-    x = irfft(np.sqrt(spectrum) * (noise[0] + 1j * noise[1]), n=size, axis=1)[:, :length]
-    line = _sometimes(rng, n, 0.3, 0.5, 4) * np.sign(_normal(rng, n)) * (_time(length) / length)
-    return _place(rng, _unit(x) + line)
+    k[:, :1] += 1e-4 + _size(rng, n, 1e-4, 0.3, 0.5)
+    line = _size(rng, n, 0.5, 4, 0.3) * np.sign(_normal(rng, n)) * (_time(length) / length)
+    return _place(rng, _unit(_stationary(rng, k)) + line)
 
 
 def seasonal(rng: Generator, n: int, length: int) -> np.ndarray:
     """Seasons, trend and coloured noise, added or multiplied, from almost deterministic to mostly noise."""
-    x = _seasons(rng, n, length) + _sometimes(rng, n, 0.7, 0.1, 3) * _trend(rng, n, length)
-    x = x + _log_uniform(rng, n, 0.003, 1.5) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 50))
+    x = _seasons(rng, n, length) + _size(rng, n, 0.1, 3, 0.7) * _trend(rng, n, length)
+    x = x + _size(rng, n, 0.003, 1.5) * _coloured(rng, n, length, _size(rng, n, 0.1, 50))
     return _place(rng, _exponentiate(rng, x, 0.3))
 
 
 def load(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Daily profiles that differ on weekends, on a level that persists for days: electricity, traffic, sales."""
+    """Daily profiles, other ones on weekends, on a level that persists for days: electricity, traffic."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
     weekday, weekend = _shapes(rng, 2 * n)[:, ::7].reshape(2, n, 1, -1)
-    change = _sometimes(rng, n, 0.5, 0.1, 1)[..., None]
-    week = weekday + _log_uniform(rng, n, 0.003, 0.2)[..., None] * _normal(rng, n, 7)[..., None]
+    change = _size(rng, n, 0.1, 1, 0.5)[..., None]
+    week = weekday + _size(rng, n, 0.003, 0.2)[..., None] * _normal(rng, n, 7)[..., None]
     week[:, 5:] = week[:, 5:] * (1 - 0.6 * change) + change * (0.3 * weekend - 1.5)
     profile = _repeat(rng, week.reshape(n, -1), 7 * day, length)
-    swing = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 10), day / 4)
-    level = _coloured(
-        rng, n, length, day * _log_uniform(rng, n, 0.3, 15), day * _log_uniform(rng, n, 0.01, 0.3)
-    )
-    noise = _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 6))
-    noise = noise * np.exp(_sometimes(rng, n, 0.5, 0.1, 0.7) * profile)  # busy hours are also the noisy ones
-    x = profile * np.exp(_sometimes(rng, n, 0.7, 0.02, 0.5) * swing) + _log_uniform(rng, n, 0.02, 2) * level
-    x = x + _log_uniform(rng, n, 0.003, 1) * noise + _sometimes(rng, n, 0.5, 0.05, 2) * _slow(rng, n, length)
-    x = x + _sometimes(rng, n, 0.3, 0.1, 2) * _trend(rng, n, length)
+    swing = _coloured(rng, n, length, day * _size(rng, n, 0.5, 10), day / 4)
+    level = _coloured(rng, n, length, day * _size(rng, n, 0.3, 15), day * _size(rng, n, 0.01, 0.3))
+    noise = _coloured(rng, n, length, _size(rng, n, 0.1, 6))
+    noise = noise * np.exp(_size(rng, n, 0.1, 0.7, 0.5) * profile)  # busy hours are also the noisy ones
+    x = profile * np.exp(_size(rng, n, 0.02, 0.5, 0.7) * swing) + _size(rng, n, 0.02, 2) * level
+    x = x + _size(rng, n, 0.003, 1) * noise + _size(rng, n, 0.05, 2, 0.5) * _slow(rng, n, length)
+    x = x + _size(rng, n, 0.1, 2, 0.3) * _trend(rng, n, length)
     return _place(rng, _exponentiate(rng, x, 0.4))
 
 
 def weather(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Smooth waves over days and a diurnal cycle of varying strength; some under a ceiling, some positive and gusty."""
+    """Smooth waves and a diurnal cycle of varying strength; some under a ceiling, some positive and gusty."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
-    x = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.5, 6), day * _log_uniform(rng, n, 0.01, 1))
+    x = _coloured(rng, n, length, day * _size(rng, n, 0.5, 6), day * _size(rng, n, 0.01, 1))
     strength = np.exp(0.5 * _coloured(rng, n, length, 2 * day, day / 2))
-    x = x + _sometimes(rng, n, 0.7, 0.1, 2) * strength * _repeat(rng, _shapes(rng, n), day, length)
-    x = x + _sometimes(rng, n, 0.5, 0.003, 0.5) * strength * _heavy(rng, n, length)
+    x = x + _size(rng, n, 0.1, 2, 0.7) * strength * _repeat(rng, _shapes(rng, n), day, length)
+    x = x + _size(rng, n, 0.003, 0.5, 0.5) * strength * _heavy(rng, n, length)
     kind = rng.random((n, 1))
     x = np.where(kind < 0.2, np.minimum(x, 1 + 0.1 * np.tanh(x - 1)), x)
     gusts = 1 + 0.3 * np.maximum(_heavy(rng, n, length), -3)
@@ -235,9 +221,9 @@ def solar(rng: Generator, n: int, length: int) -> np.ndarray:
     """Non-negative and zero at night: the sun's height by day, dimmed by clouds that persist."""
     day = rng.choice(DAYS, (n, 1)).astype(np.float32)
     height = np.sin(2 * np.pi * (_time(length) / day + _uniform(rng, n, 0, 1))) + _uniform(rng, n, -0.5, 0.5)
-    clouds = _coloured(rng, n, length, day * _log_uniform(rng, n, 0.03, 2)) * _log_uniform(rng, n, 0.1, 4)
+    clouds = _coloured(rng, n, length, day * _size(rng, n, 0.03, 2)) * _size(rng, n, 0.1, 4)
     clear = 1 / (1 + np.exp(np.clip(clouds - 1, -20, 20)))
-    return _log_uniform(rng, n, 0.1, 1000) * np.maximum(height, 0) ** _uniform(rng, n, 0.7, 1.8) * clear
+    return _size(rng, n, 0.1, 1000) * np.maximum(height, 0) ** _uniform(rng, n, 0.7, 1.8) * clear
 
 
 def arma(rng: Generator, n: int, length: int) -> np.ndarray:
@@ -245,9 +231,9 @@ def arma(rng: Generator, n: int, length: int) -> np.ndarray:
     noise = _heavy(rng, n, length + 301)
     x = noise[:, 1:] + _uniform(rng, n, -0.9, 0.9) * _chance(rng, n, 0.5) * noise[:, :-1]
     for share in (1, 0.4):
-        first = (1 - _log_uniform(rng, n, 0.005, 1)) * _chance(rng, n, share)
+        first = (1 - _size(rng, n, 0.005, 1)) * _chance(rng, n, share)
         second = _uniform(rng, n, -0.5, 0.8) * first
-        cosine = np.cos(2 * np.pi / _log_uniform(rng, n, 3, 100))
+        cosine = np.cos(2 * np.pi / _size(rng, n, 3, 100))
         wave = _chance(rng, n, 0.5)
         x = _autoregress(
             x, np.where(wave, 2 * first * cosine, first + second), first * np.where(wave, first, second)
@@ -258,59 +244,51 @@ def arma(rng: Generator, n: int, length: int) -> np.ndarray:
 
 
 def random_walk(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Arithmetic or geometric, with drift, heavy tails, changing volatility and idle steps, as exchange rates."""
-    volatility = _coloured(rng, n, length, _log_uniform(rng, n, 5, 300))
-    shocks = _heavy(rng, n, length) * np.exp(_sometimes(rng, n, 0.7, 0.1, 1) * volatility)
-    idle = rng.random((n, length), dtype=np.float32) < _sometimes(rng, n, 0.3, 0.02, 0.7)
-    walk = np.cumsum(np.where(idle, 0, shocks) + _sometimes(rng, n, 0.3, 0.01, 0.1), axis=1)
-    walk = walk + _sometimes(rng, n, 0.15, 0.1, 3) * _normal(rng, n, length)
-    walk = np.sign(_normal(rng, n)) * _log_uniform(rng, n, 0.001, 0.02) * walk
-    geometric = _log_uniform(rng, n, 0.01, 200) * np.exp(np.clip(walk, -4, 4))
+    """Arithmetic or geometric, with drift, heavy tails, changing volatility and idle steps: prices, rates."""
+    volatility = _coloured(rng, n, length, _size(rng, n, 5, 300))
+    shocks = _heavy(rng, n, length) * np.exp(_size(rng, n, 0.1, 1, 0.7) * volatility)
+    idle = rng.random((n, length), dtype=np.float32) < _size(rng, n, 0.02, 0.7, 0.3)
+    walk = np.cumsum(np.where(idle, 0, shocks) + _size(rng, n, 0.01, 0.1, 0.3), axis=1)
+    walk = walk + _size(rng, n, 0.1, 3, 0.15) * _normal(rng, n, length)
+    walk = np.sign(_normal(rng, n)) * _size(rng, n, 0.001, 0.02) * walk
+    geometric = _size(rng, n, 0.01, 200) * np.exp(np.clip(walk, -4, 4))
     return np.where(_chance(rng, n, 0.7), geometric, _place(rng, 10 * walk))
 
 
 def state_space(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Exponential smoothing and seasonal ARIMA: level, damped trend and season each renewed by their own shocks."""
+    """Exponential smoothing and seasonal ARIMA: level, slope and season, each with its own shocks."""
     period = CALENDARS[rng.integers(len(CALENDARS), size=n), :1].astype(int)
     memory = np.where(_chance(rng, n, 0.5), 1, _uniform(rng, n, 0.3, 0.98))
-    shocks = _log_uniform(rng, n, 0.003, 0.5) * _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 10))
+    shocks = _size(rng, n, 0.003, 0.5) * _coloured(rng, n, length, _size(rng, n, 0.1, 10))
     season = _repeat(rng, _shapes(rng, n), period, length)
     for row, (m, rho) in enumerate(zip(period.flat, memory.flat, strict=True)):
         cycles = np.zeros((-(-length // m), m), np.float32)
         cycles.flat[:length] = shocks[row]
-        season[row] += lfilter([1.0], [1.0, -rho], cycles, axis=0).ravel()[:length]
-    slope = _sometimes(rng, n, 0.5, 0.001, 0.3) * _coloured(rng, n, length, _log_uniform(rng, n, 5, 500))
-    level = _log_uniform(rng, n, 0.003, 0.3) * np.cumsum(_heavy(rng, n, length) + slope, axis=1)
-    x = (
-        level
-        + _sometimes(rng, n, 0.75, 0.1, 3) * season
-        + _log_uniform(rng, n, 0.01, 1) * _heavy(rng, n, length)
-    )
+        season[row] += np.ravel(lfilter([1.0], [1.0, -rho], cycles, axis=0))[:length]
+    slope = _size(rng, n, 0.001, 0.3, 0.5) * _coloured(rng, n, length, _size(rng, n, 5, 500))
+    level = _size(rng, n, 0.003, 0.3) * np.cumsum(_heavy(rng, n, length) + slope, axis=1)
+    x = level + _size(rng, n, 0.1, 3, 0.75) * season + _size(rng, n, 0.01, 1) * _heavy(rng, n, length)
     return _place(rng, _exponentiate(rng, x, 0.4))
-
-
-def _rate(rng: Generator, n: int, length: int) -> np.ndarray:
-    """Log rates of counts: seasons, a slow curve and persistent noise."""
-    x = _sometimes(rng, n, 0.7, 0.2, 1.2) * _seasons(rng, n, length) + _uniform(rng, n, 0, 0.7) * _slow(
-        rng, n, length
-    )
-    return x + _uniform(rng, n, 0, 0.5) * _coloured(rng, n, length, _log_uniform(rng, n, 2, 100))
 
 
 def counts(rng: Generator, n: int, length: int) -> np.ndarray:
     """Poisson and negative binomial counts of seasonal, drifting rates from below one to a few hundred."""
-    rate = _log_uniform(rng, n, 0.5, 300) * np.exp(np.clip(_rate(rng, n, length), -4, 3))
-    shape = _log_uniform(rng, n, 1, 30)
+    x = _size(rng, n, 0.2, 1.2, 0.7) * _seasons(rng, n, length) + _uniform(rng, n, 0, 0.7) * _slow(
+        rng, n, length
+    )
+    x = x + _uniform(rng, n, 0, 0.5) * _coloured(rng, n, length, _size(rng, n, 2, 100))
+    rate, shape = _size(rng, n, 0.5, 300) * np.exp(np.clip(x, -4, 3)), _size(rng, n, 1, 30)
     gamma = rng.standard_gamma(np.broadcast_to(shape, rate.shape), dtype=np.float32) / shape
     return rng.poisson(np.where(_chance(rng, n, 0.5), rate * gamma, rate)).astype(np.float32)
 
 
 def intermittent(rng: Generator, n: int, length: int) -> np.ndarray:
     """Mostly zero: demands or showers that come alone or in spells, of integer or continuous size."""
-    drive = _coloured(rng, n, length, _log_uniform(rng, n, 0.1, 20)) + 0.5 * _rate(rng, n, length)
-    size = _log_uniform(rng, n, 0.3, 3) * rng.standard_exponential((n, length), dtype=np.float32)
-    size = np.where(_chance(rng, n, 0.6), np.ceil(size), size)
-    return size * (_unit(drive) > _uniform(rng, n, 0.3, 2))
+    drive = _coloured(rng, n, length, _size(rng, n, 0.1, 20)) + _size(rng, n, 0.2, 1, 0.5) * _seasons(
+        rng, n, length
+    )
+    size = _size(rng, n, 0.3, 3) * rng.standard_exponential((n, length), dtype=np.float32)
+    return np.where(_chance(rng, n, 0.6), np.ceil(size), size) * (_unit(drive) > _uniform(rng, n, 0.3, 2))
 
 
 def _plain(rng: Generator, n: int, length: int) -> np.ndarray:
@@ -328,23 +306,22 @@ def breaks(rng: Generator, n: int, length: int) -> np.ndarray:
     x = _plain(rng, n, length)
     for _ in range(3):
         since = np.maximum(_time(length) - _uniform(rng, n, 0, 1.5 * length), 0)
+        after = np.minimum(since, 1)
         kind, jump = rng.integers(3, size=(n, 1)), _normal(rng, n)
-        shift = jump * np.where(kind == 0, 2 * (since > 0), 4 * since / length)
-        x = np.where(kind == 2, x * np.exp(0.7 * jump * (since > 0)), x + shift)
+        shift = jump * np.where(kind == 0, 2 * after, 4 * since / length)
+        x = np.where(kind == 2, x * np.exp(0.7 * jump * after), x + shift)
     return _place(rng, x)
 
 
 def outliers(rng: Generator, n: int, length: int) -> np.ndarray:
     """A plain series with rare spikes, single or decaying, and a stretch in which the sensor hangs."""
-    rare = rng.random((n, length), dtype=np.float32) < _log_uniform(rng, n, 0.001, 0.02)
+    rare = rng.random((n, length), dtype=np.float32) < _size(rng, n, 0.001, 0.02)
     side = np.where(_chance(rng, n, 0.5), 1, np.sign(_normal(rng, n, length)))
-    spikes = (
-        rare * side * _log_uniform(rng, n, 1, 5) * rng.standard_exponential((n, length), dtype=np.float32)
-    )
-    decay = _sometimes(rng, n, 0.4, 0.3, 0.95)
+    spikes = rare * side * _size(rng, n, 1, 5) * rng.standard_exponential((n, length), dtype=np.float32)
+    decay = _size(rng, n, 0.3, 0.95, 0.4)
     x = _plain(rng, n, length) + _autoregress(spikes, decay, np.zeros_like(decay))
     t, start = np.arange(length), rng.integers(2 * length, size=(n, 1))
-    hangs = (t > start) & (t < start + _log_uniform(rng, n, 4, 60))
+    hangs = (t > start) & (t < start + _size(rng, n, 4, 60))
     return _place(rng, np.take_along_axis(x, np.where(hangs, start, t), axis=1))
 
 
@@ -352,17 +329,17 @@ def bounded(rng: Generator, n: int, length: int) -> np.ndarray:
     """A plain series clipped or squashed to a range that starts at 0: shares, tanks, saturated sensors."""
     x = _plain(rng, n, length) - _uniform(rng, n, -2, 0.5)
     squashed = 1 / (1 + np.exp(-_uniform(rng, n, 0.5, 2) * np.clip(x, -8, 8)))
-    return _log_uniform(rng, n, 0.1, 100) * np.where(
+    return _size(rng, n, 0.1, 100) * np.where(
         _chance(rng, n, 0.5), np.clip(x, 0, _uniform(rng, n, 1, 4)), squashed
     )
 
 
 def switching(rng: Generator, n: int, length: int) -> np.ndarray:
     """Piecewise constant: levels, often from a small set, that change at random times; some with noise."""
-    segment = np.cumsum(rng.random((n, length), dtype=np.float32) < _log_uniform(rng, n, 0.005, 0.2), axis=1)
-    levels = np.round(_normal(rng, n, length + 1) * _log_uniform(rng, n, 1, 10))
-    x = _unit(np.take_along_axis(levels, segment, axis=1))
-    return _place(rng, x + _sometimes(rng, n, 0.5, 0.01, 0.3) * _normal(rng, n, length))
+    changes = rng.random((n, length), dtype=np.float32) < _size(rng, n, 0.005, 0.2)
+    levels = np.round(_normal(rng, n, length + 1) * _size(rng, n, 1, 10))
+    x = _unit(np.take_along_axis(levels, changes.cumsum(axis=1, dtype=np.intp), axis=1))
+    return _place(rng, x + _size(rng, n, 0.01, 0.3, 0.5) * _normal(rng, n, length))
 
 
 FAMILIES: dict[str, tuple[Callable[[Generator, int, int], np.ndarray], float]] = {
@@ -383,14 +360,6 @@ FAMILIES: dict[str, tuple[Callable[[Generator, int, int], np.ndarray], float]] =
 }
 
 
-# Groups of channels: x (groups, channels, length + LONGEST_LAG) -> (groups, channels, length).
-
-
-def independent(rng: Generator, x: np.ndarray) -> np.ndarray:
-    """Each channel as it was drawn, in its own units."""
-    return x[..., LONGEST_LAG:]
-
-
 def _delay(rng: Generator, x: np.ndarray) -> np.ndarray:
     """Shifts half of the channels, each by its own lag."""
     starts = LONGEST_LAG - rng.integers(LONGEST_LAG + 1, size=x.shape[:2]) * (rng.random(x.shape[:2]) < 0.5)
@@ -398,33 +367,28 @@ def _delay(rng: Generator, x: np.ndarray) -> np.ndarray:
     return windows[(*np.indices(starts.shape), starts)]
 
 
-def _share(rng: Generator, *shape: int) -> np.ndarray:
-    return np.exp(rng.uniform(np.log(0.03), 0, shape)).astype(np.float32)
-
-
 def mixed(rng: Generator, x: np.ndarray) -> np.ndarray:
-    """Delayed linear mixes of the first few series, the very first often a random walk, plus some of each one's own."""
+    """Delayed mixes of a few latents, the first often a random walk, plus some of each channel's own."""
     groups, channels, length = x.shape
     x = _unit(x)
     walks = _unit(random_walk(rng, groups, length))
     latents = np.concatenate([np.where(_chance(rng, groups, 0.4), walks, x[:, 0])[:, None], x[:, 1:]], axis=1)
     weights = _normal(rng, groups, channels**2).reshape(groups, channels, channels)
     weights *= np.arange(channels) < rng.integers(1, channels + 1, (groups, 1, 1))
-    return _delay(rng, _unit(weights @ latents) + _share(rng, groups, channels, 1) * x)
+    own = _size(rng, groups * channels, 0.03, 1).reshape(groups, channels, 1)
+    return _delay(rng, _unit(weights @ latents) + own * x)
 
 
 def driven(rng: Generator, x: np.ndarray) -> np.ndarray:
-    """One channel responds to the others: a weighted sum of bent, delayed causes beside its own series."""
+    """One channel, at a random place, responds to the others, bent, delayed and summed, beside its own."""
     groups, channels, _ = x.shape
     x = _unit(x)
     bend = rng.integers(3, size=(groups, channels, 1))
     causes = _delay(rng, np.where(bend == 0, x, np.where(bend == 1, np.abs(x), np.maximum(x, 0))))
     weights = _normal(rng, groups, channels)[..., None]
-    effect = _unit((weights * causes)[:, 1:].sum(1)) + _share(rng, groups, 1) * x[:, 0, LONGEST_LAG:]
-    return rng.permuted(np.concatenate([effect[:, None], x[:, 1:, LONGEST_LAG:]], axis=1), axis=1)
-
-
-JOINS = ((independent, 0.5), (mixed, 0.3), (driven, 0.2))
+    out = x[..., LONGEST_LAG:].copy()
+    out[:, 0] = _unit((weights * causes)[:, 1:].sum(1)) + _size(rng, groups, 0.03, 1) * out[:, 0]
+    return np.take_along_axis(out, rng.permuted(np.indices((groups, channels))[1], axis=1)[..., None], axis=1)
 
 
 def generate(
@@ -455,15 +419,15 @@ def generate(
     rng = np.random.default_rng(generator)
     share = np.array(list(weights.values()))
     choice = rng.choice(len(share), size=(groups, channels), p=share / share.sum())
-    choice = np.where(
-        _chance(rng, groups, 0.5), choice[:, :1], choice
-    )  # half of the groups hold one kind only
+    alike = _chance(rng, groups, 0.5)  # groups of one kind only
+    choice = np.where(alike, choice[:, :1], choice)
     x = np.empty((groups, channels, length + LONGEST_LAG), np.float32)
     for i, name in enumerate(weights):
         if count := int((choice == i).sum()):
             x[choice == i] = FAMILIES[name][0](rng, count, length + LONGEST_LAG)
-    out = np.empty((groups, channels, length), np.float32)
-    kind = rng.choice(len(JOINS), size=groups, p=[share for _, share in JOINS]) * (channels > 1)
-    for i in np.unique(kind):
-        out[kind == i] = JOINS[i][0](rng, x[kind == i])
+    out = x[..., LONGEST_LAG:].copy()
+    joint = rng.random(groups) if channels > 1 else np.ones(groups)
+    for join, rows in ((mixed, joint < 0.3), (driven, (joint >= 0.3) & (joint < 0.5))):
+        if rows.any():
+            out[rows] = join(rng, x[rows])
     return torch.from_numpy(out)
