@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from domains.timeseries import synthetic
+from domains.timeseries import processes, synthetic
 from domains.timeseries.synthetic import FAMILIES, LONGEST_LAG, generate
 
 
@@ -22,7 +22,7 @@ def rng() -> np.random.Generator:
 def flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves only what a distorting family adds: its plain series is zero, units and rounding are off."""
     monkeypatch.setattr(synthetic, "_plain", lambda rng, n, length: np.zeros((n, length), np.float32))
-    monkeypatch.setattr(synthetic, "_place", lambda rng, x: x)
+    monkeypatch.setattr(synthetic, "place", lambda rng, x: x)
 
 
 def test_depends_on_the_seed_alone():
@@ -83,13 +83,13 @@ def test_shares_sum_to_one_and_weights_choose():
 def test_autoregression_has_the_impulse_response_of_its_poles(radius: float, angle: float):
     impulse = np.zeros((1, 60))
     impulse[0, 0] = 1
-    response = synthetic._autoregress(impulse, np.array([2 * radius * np.cos(angle)]), np.array([radius**2]))
+    response = processes.autoregress(impulse, np.array([2 * radius * np.cos(angle)]), np.array([radius**2]))
     k = np.arange(60)
     np.testing.assert_allclose(response[0], radius**k * np.sin((k + 1) * angle) / np.sin(angle), atol=1e-9)
 
 
 def test_coloured_noise_decays_with_its_correlation_time(rng: np.random.Generator):
-    x = synthetic._coloured(rng, 200, 4000, np.full((200, 1), 20.0))
+    x = processes.coloured(rng, 200, 4000, np.full((200, 1), 20.0))
     for lag in (5, 20, 40):
         assert autocorrelation(x, lag).mean() == pytest.approx(np.exp(-lag / 20), abs=0.04)
 
@@ -98,15 +98,15 @@ def test_circulant_embedding_has_the_given_covariance(rng: np.random.Generator):
     k = np.exp(-((np.arange(401, dtype=np.float32) / 5) ** 2) / 2) * np.cos(
         np.arange(401, dtype=np.float32) / 3
     )
-    x = synthetic._stationary(rng, np.tile(2 * k, (2000, 1)))
+    x = processes.stationary(rng, np.tile(2 * k, (2000, 1)))
     assert x.shape == (2000, 400)
     for lag in (0, 1, 3, 9, 30):
         assert (x[:, lag:] * x[:, : 400 - lag]).mean() == pytest.approx(2 * k[lag], abs=0.03)
 
 
 def test_cycles_repeat_after_their_period(rng: np.random.Generator):
-    shapes, period = synthetic._shapes(rng, 100), np.array([[4.0], [12.0], [24.0], [52.5]] * 25)
-    x = synthetic._repeat(rng, shapes, period, 1200)
+    shapes, period = processes.shapes(rng, 100), np.array([[4.0], [12.0], [24.0], [52.5]] * 25)
+    x = processes.repeat(rng, shapes, period, 1200)
     for i, m in enumerate(period[:, 0]):
         whole = int(10 * m)
         assert np.corrcoef(x[i, :-whole], x[i, whole:])[0, 1] > 0.98
@@ -126,7 +126,7 @@ def test_hourly_load_repeats_daily_like_the_real_ones(
 def test_seasonal_runs_from_nearly_deterministic_to_mostly_noise(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(synthetic, "CALENDARS", np.array([(24, 168)]))
+    monkeypatch.setattr(processes, "CALENDARS", np.array([(24, 168)]))
     x = synthetic.seasonal(rng, 400, 24 * 7 * 6)
     error = np.abs(x[:, 168:] - x[:, :-168]).mean(1) / np.abs(x - x.mean(1, keepdims=True)).mean(1)
     assert (error < 0.1).mean() > 0.08
