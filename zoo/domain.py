@@ -144,6 +144,34 @@ class Dataset(ABC):
         """
 
 
+class Items(Dataset):
+    """A dataset of tensors in memory, drawn with replacement.
+
+    Args:
+        x: every item, with shape `(N, *)`.
+        cond: conditions that lead with N.
+        mask: leads with N or 1 and broadcasts to x, as in `Batch`.
+        sources: for the model card.
+    """
+
+    def __init__(
+        self,
+        x: torch.Tensor,
+        cond: Mapping[str, torch.Tensor] | None = None,
+        mask: torch.Tensor | None = None,
+        sources: tuple[Source, ...] = (),
+    ) -> None:
+        self.x, self.cond, self.mask, self.sources = x, dict(cond or {}), mask, sources
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        rows = torch.randint(len(self), (size,), generator=generator)
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
+        return Batch(self.x[rows], {name: value[rows] for name, value in self.cond.items()}, mask)
+
+
 class Adapter(ABC):
     """Between raw data and what the network sees; owns the statistics of the training data. Frozen."""
 
@@ -174,16 +202,16 @@ class SampleRequest:
     plot: Path | None = option(None, "Draw the samples into this picture (.png, .svg or .pdf).")
     n: int = option(16, "How many samples.")
     seed: int = option(0, "Member i depends on (seed, i) alone.")
-    steps: int | None = option(None, "Steps of the sampler. [default: the model's own]")
-    sampler: str | None = option(None, "Name of the sampler. [default: the model's own]")
-    guidance: float | None = option(None, "Weight of classifier-free guidance. [default: the model's own]")
+    steps: int | None = option(None, "Steps of the sampler. (default: the model's own)")
+    sampler: str | None = option(None, "Name of the sampler. (default: the model's own)")
+    guidance: float | None = option(None, "Weight of classifier-free guidance. (default: the model's own)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRequest:
     """What `zoo evaluate` asks of a domain. A subclass adds the domain's own options, made with `option`."""
 
-    data: Path | None = option(None, "Evaluate on this file. [default: the domain's own evaluation]")
+    data: Path | None = option(None, "Evaluate on this file. (default: the domain's own evaluation)")
     seed: int = option(0, "Seed of the samples.")
 
 

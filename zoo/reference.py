@@ -62,7 +62,7 @@ def parse(ref: str | PathLike[str]) -> Reference:
     if match := _HUB.fullmatch(ref):
         return Repository(match["repo"], match["revision"])
     raise UnknownModelError(
-        f"{ref!r} is no reference to a model: write a name (zoo list), ./folder, org/repo or org/repo@revision"
+        f"{ref!r} names no model: write a name (zoo list), ./folder, org/repo or org/repo@revision"
     )
 
 

@@ -17,10 +17,10 @@ GROUP = "zoo.domains"
 
 
 def entries() -> tuple[dict[str, EntryPoint], dict[str, str]]:
-    """The entry points by domain name, and by name what is wrong with those left out."""
+    """The entry points by domain name, and what is wrong with those left out."""
     claims: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
-        # A package that is found twice on the path (installed, and run from its source) makes one claim, not two.
+        # A package found twice on the path (installed, and run from its source) makes one claim, not two.
         claims.setdefault(entry.name, {})[entry.value] = entry
     good = {name: next(iter(claim.values())) for name, claim in claims.items() if len(claim) == 1}
     problems = {
@@ -49,7 +49,7 @@ def domain(name: str) -> "Domain":
     if name in problems:
         raise PluginError(problems[name])
     if name not in good:
-        raise UnknownDomainError(f"no domain named {name!r}; there are: {', '.join(sorted(good)) or 'none'}")
+        raise UnknownDomainError(f"no domain {name!r}; there are: {', '.join(sorted(good)) or 'none'}")
     entry = good[name]
     try:
         found = entry.load()

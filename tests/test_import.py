@@ -1,0 +1,48 @@
+"""What must stay cheap: `import zoo`, `zoo --help`, `zoo list`."""
+
+import json
+
+import pytest
+
+HEAVY = {
+    "torch",
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "statsmodels",
+    "pydantic",
+    "huggingface_hub",
+    "rich",
+    "typer",
+}
+MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+
+
+def test_import_zoo_imports_nothing_heavy_and_no_domain(python):
+    loaded = set(json.loads(python("-c", f"import zoo\n{MODULES}").stdout))
+    assert "zoo" in loaded
+    assert not loaded & (HEAVY | {"domains"})
+
+
+@pytest.mark.parametrize("command", ["--help", "list", "info --help"])
+def test_light_commands_do_not_import_torch(python, command):
+    code = f"from zoo.cli import main\ntry: main({command.split()})\nexcept SystemExit as e: assert not e.code\n{MODULES}"
+    done = python("-c", code)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert not loaded & {"torch", "numpy", "pandas", "matplotlib", "scipy", "huggingface_hub"}
+
+
+def test_public_names_exist_and_nothing_else_does():
+    import zoo
+
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match="nonsense"):
+        zoo.nonsense  # noqa: B018
+
+
+def test_verbs_stay_functions_after_their_modules_are_imported(python):
+    code = "import zoo, zoo.training, zoo.model, zoo.fit\nassert all(map(callable, [zoo.train, zoo.finetune, zoo.load]))"
+    assert python("-c", code).returncode == 0

@@ -1,0 +1,308 @@
+"""The training loop. `zoo.train` and `zoo.finetune` differ only in the weights and the settings they hand to
+it.
+
+Everything random in step k comes from generators seeded by (seed, k): the batch, the noise, dropout. So the
+state of a run is its weights, moments and averages, and a resumed run goes on bit for bit as if it had not
+stopped (on the CPU; GPU kernels may sum in another order).
+"""
+
+import hashlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.checkpoint import LOG, STATE
+from zoo.domain import Dataset, Training
+from zoo.engine.denoiser import NetworkDenoiser
+from zoo.engine.ema import PowerEMA
+from zoo.errors import TrainingError
+from zoo.progress import Reporter
+from zoo.state import read_state, write_state
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where and how often a run saves its state.
+
+    Attributes:
+        folder: holds the state and the log.
+        seconds: between two saves; a kill loses no more than this. Ctrl-C and SIGTERM save first and lose
+            nothing.
+        identity: JSON that must be the same when the run is resumed.
+        resume: continue from the state in `folder`, if there is one.
+    """
+
+    folder: Path
+    seconds: float
+    identity: dict[str, Any]
+    resume: bool
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best averaged weights of a run.
+
+    Attributes:
+        tensors: a state dict of the denoiser.
+        step: after how many steps.
+        loss: their validation loss.
+        first: the validation loss of the weights that the run started with.
+    """
+
+    tensors: dict[str, Tensor]
+    step: int
+    loss: float
+    first: float
+
+
+class DivergedError(TrainingError):
+    """The loss or the gradient stopped being finite.
+
+    Args:
+        message: at which step.
+        best: the best weights before that.
+    """
+
+    def __init__(self, message: str, best: Fitted) -> None:
+        super().__init__(message)
+        self.best = best
+
+
+def fit(
+    denoiser: NetworkDenoiser,
+    data: Dataset,
+    held_out: Dataset,
+    training: Training,
+    *,
+    saving: Saving | None = None,
+    board: Path | None = None,
+    show: bool | None = None,
+) -> Fitted:
+    """Trains the denoiser in place and returns the averaged weights with the lowest validation loss.
+
+    The weights at the start count too, so that the result is never worse on the held-out data than what it
+    began with.
+
+    Args:
+        denoiser: on the device to train on.
+        data: to train on.
+        held_out: to validate on.
+        training: the settings.
+        saving: keeps the state on disk; None trains in memory alone.
+        board: folder for TensorBoard.
+        show: progress on stderr: True, False, or None for a bar on a terminal and lines elsewhere.
+
+    Raises:
+        DivergedError: when the loss or the gradient is not finite.
+        TrainingError: if the state in `saving.folder` is of another run, or there is one and `resume` is not
+            set.
+        KeyboardInterrupt: on Ctrl-C, after the state is saved. SIGTERM raises SystemExit in the same way.
+    """
+    if len(data) == 0 or len(held_out) == 0:
+        which = "train" if len(data) == 0 else "validate"
+        raise TrainingError(f"there is nothing to {which} on: the dataset is empty")
+    run = _Run(denoiser, held_out, training)
+    if saving is not None:
+        run.begin(saving)
+    logs = saving.folder if saving is not None else None
+    with (
+        Reporter(run.step, training.steps, log=logs and logs / LOG, board=board, show=show) as report,
+        _signals(saving is not None) as caught,
+        _seeded_globals(denoiser),
+    ):
+        last = time.monotonic()
+        while True:
+            if run.step % training.validate_every == 0 or run.step == training.steps:
+                report.validated(run.step, run.validate())
+            if run.step == training.steps:
+                return run.best
+            loss, norm = run.advance(data)
+            report.step(run.step, loss, run.rate, norm)
+            if saving is not None and (caught or time.monotonic() - last >= saving.seconds):
+                run.save(saving)
+                last = time.monotonic()
+            if caught and saving is not None:
+                report.say(f"stopped after step {run.step} of {training.steps}; resume from {saving.folder}")
+                if caught[0] == signal.SIGINT:
+                    raise KeyboardInterrupt
+                raise SystemExit(128 + caught[0])
+
+
+def learning_rate(step: int, training: Training) -> float:
+    """The learning rate of optimiser step `step`, counted from 0: linear warm-up, then a cosine to zero.
+
+    >>> settings = Training(steps=100, lr=1.0, warmup=0.1)
+    >>> [round(learning_rate(k, settings), 3) for k in (0, 9, 10, 55, 100)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = round(training.warmup * training.steps)
+    if step < warm:
+        return training.lr * (step + 1) / warm
+    return training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(training.steps - warm, 1)))
+
+
+def seed_of(*parts: int | str) -> int:
+    """One seed from several numbers and names; any difference gives an unrelated seed.
+
+    >>> seed_of(0, "noise", 1) == seed_of(0, "noise", 1), seed_of(0, "noise", 1) == seed_of(0, "data", 1)
+    (True, False)
+    """
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "little")
+
+
+def generator(device: torch.device | str, *parts: int | str) -> torch.Generator:
+    """A generator on the device, seeded by `seed_of`."""
+    return torch.Generator(device).manual_seed(seed_of(*parts))
+
+
+class _Run:
+    """The moving parts of a run; `state` and `load` are all that a resume needs."""
+
+    def __init__(self, denoiser: NetworkDenoiser, held_out: Dataset, training: Training) -> None:
+        self.denoiser, self.training = denoiser.train(), training
+        self.device = next(denoiser.parameters()).device
+        matrices = [p for p in denoiser.parameters() if p.requires_grad and p.ndim >= 2]
+        others = [p for p in denoiser.parameters() if p.requires_grad and p.ndim < 2]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": training.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=training.lr,
+            betas=training.betas,
+        )
+        self.ema = PowerEMA(denoiser, training.ema_widths)
+        self.averaged = deepcopy(denoiser).eval()  # holds averaged weights while they are validated
+        order = generator("cpu", training.seed, "validation")
+        self.held_out = [
+            held_out.batch(training.batch_size, order) for _ in range(training.validation_batches)
+        ]
+        self.step = 0
+        self.rate = 0.0
+        self.best = Fitted({}, 0, math.inf, math.inf)
+
+    def advance(self, data: Dataset) -> tuple[float, float]:
+        """One optimiser step; returns the loss and the gradient's norm before clipping."""
+        training, k = self.training, self.step
+        batch = data.batch(training.batch_size, generator("cpu", training.seed, "data", k)).to(self.device)
+        torch.manual_seed(seed_of(training.seed, "dropout", k))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.denoiser.loss(batch, generator(self.device, training.seed, "noise", k)).mean()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            raise DivergedError(
+                f"training diverged at step {k + 1}: the loss is {loss.item():.4g}, the gradient's norm "
+                f"{norm.item():.4g}; lower the learning rate, or look for extreme values in the data",
+                self.best,
+            )
+        self.rate = learning_rate(k, training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.optimizer.step()
+        self.step += 1
+        self.ema.update(self.step)
+        return loss.item(), norm.item()
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Validates the averages of every width, keeps the best so far, returns the lowest loss of now."""
+        candidates = [self.denoiser.state_dict()] if self.step == 0 else list(self.ema.averages.values())
+        losses = []
+        for tensors in candidates:
+            self.averaged.load_state_dict(tensors)
+            noise = generator(self.device, self.training.seed, "validation noise")
+            per_item = [self.averaged.loss(batch.to(self.device), noise) for batch in self.held_out]
+            losses.append(torch.cat(per_item).mean().item())
+        lowest = min(losses)  # a NaN never wins: it compares false with everything
+        if self.step == 0 or lowest < self.best.loss:
+            chosen = candidates[losses.index(lowest)]
+            kept = {name: t.detach().clone() for name, t in chosen.items()}
+            self.best = Fitted(kept, self.step, lowest, lowest if self.step == 0 else self.best.first)
+        return lowest
+
+    def begin(self, saving: Saving) -> None:
+        """Resumes from the state on disk, or makes sure that there is none."""
+        path = saving.folder / STATE
+        if not path.is_file():
+            saving.folder.mkdir(parents=True, exist_ok=True)
+            return
+        if not saving.resume:
+            raise TrainingError(
+                f"{saving.folder}: holds an unfinished run; resume it, or choose another folder"
+            )
+        tree = read_state(path)
+        if difference := _difference(tree["identity"], saving.identity):
+            raise TrainingError(f"{saving.folder}: cannot resume: the run there has another {difference}")
+        self.denoiser.load_state_dict(tree["weights"])
+        self.optimizer.load_state_dict(tree["optimizer"])
+        self.ema.load_state_dict(tree["ema"])
+        self.step = tree["step"]
+        best = tree["best"]
+        on_device = {name: t.to(self.device) for name, t in best["tensors"].items()}
+        self.best = Fitted(on_device, best["step"], best["loss"], best["first"])
+
+    def save(self, saving: Saving) -> None:
+        """Writes the state, in one piece."""
+        tree = {
+            "identity": saving.identity,
+            "step": self.step,
+            "weights": self.denoiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "best": {
+                "tensors": self.best.tensors,
+                "step": self.best.step,
+                "loss": self.best.loss,
+                "first": self.best.first,
+            },
+        }
+        write_state(saving.folder / STATE, tree)
+
+
+def _difference(old: Any, new: Any, where: str = "") -> str:
+    """The first place where two JSON trees differ, with both values; "" if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        found = (_difference(old[key], new[key], f"{where}.{key}" if where else key) for key in old)
+        return next((text for text in found if text), "")
+    return "" if old == new else f"{where}: {old} there, {new} here"
+
+
+@contextmanager
+def _signals(catch: bool) -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one acts at once. Main thread only."""
+    caught: list[int] = []
+    if not catch or threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    old: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, old[number])
+
+    for number in old:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _seeded_globals(denoiser: NetworkDenoiser) -> Iterator[None]:
+    """Dropout knows only torch's global generators: seeded at every step, they are put back at the end."""
+    device = next(denoiser.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

@@ -1,0 +1,62 @@
+"""The state of a training run on disk: one safetensors file, replaced as a whole, never pickled.
+
+A state is a tree of dicts, lists, numbers, strings and tensors. The tensors are the file's tensors; the tree
+stands in the file's header as JSON, each tensor replaced by its name.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from zoo.errors import TrainingError
+
+
+def write_state(path: Path, tree: Any) -> None:
+    """Writes the tree; a kill at any moment leaves the old file or the new one."""
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = json.dumps(_pack(tree, tensors))
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"state": skeleton})
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_state(path: Path) -> Any:
+    """Reads a tree that `write_state` wrote; tensors on the CPU, tuples as lists.
+
+    Raises:
+        TrainingError: if the file is damaged or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _unpack(json.loads(file.metadata()["state"]), file)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: not a training state of the zoo, or damaged: {error}") from None
+
+
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):  # as pairs: JSON would turn an optimiser's integer keys into strings
+        return {"pairs": [[key, _pack(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_pack(item, tensors) for item in value]
+    return value
+
+
+def _unpack(value: Any, file: Any) -> Any:
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return file.get_tensor(value["tensor"])
+        return {key: _unpack(item, file) for key, item in value["pairs"]}
+    if isinstance(value, list):
+        return [_unpack(item, file) for item in value]
+    return value

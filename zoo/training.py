@@ -1,0 +1,230 @@
+"""The verbs `zoo.train` and `zoo.finetune`: data and weights in, a model out. The loop is `zoo.fit`."""
+
+import datetime
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from zoo import checkpoint, registry, typed
+from zoo.domain import Domain, Recipe, Training
+from zoo.errors import OptionError, TrainingError
+from zoo.fit import DivergedError, Fitted, Saving, fit
+from zoo.manifest import MANIFEST, Metric, Provenance, Source
+from zoo.model import Model, build, load, pick_device
+
+SAVE_SECONDS = 60.0
+
+
+def train(
+    domain: str | Domain,
+    data: Any = None,
+    *,
+    recipe: str | Recipe | None = None,
+    steps: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    out: str | PathLike[str] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    tensorboard: bool = False,
+    show: bool | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Model:
+    """Trains a model from scratch.
+
+    Args:
+        domain: a registered name, or the domain itself.
+        data: a path or raw data of the domain; None for the recipe's own data.
+        recipe: a recipe or its name; None for the domain's first.
+        steps, lr, seed: None for the recipe's own (`Recipe.training`).
+        out: folder for the checkpoint; while training it holds the log and the state. None keeps all in
+            memory.
+        resume: go on from the state in `out` if there is one.
+        device: "cpu", "cuda", "mps", or "auto".
+        tensorboard: also log for TensorBoard, into `out`.
+        show: progress on stderr; None shows a bar on a terminal and lines elsewhere.
+        save_seconds: between two saves of the state.
+
+    Returns:
+        The model with the averaged weights that did best on held-out data.
+
+    Raises:
+        DataError: if the data cannot be used.
+        TrainingError: if the loss stops being finite, or `out` cannot be resumed.
+    """
+    found = registry.domain(domain) if isinstance(domain, str) else domain
+    chosen = recipe if isinstance(recipe, Recipe) else _recipe(found, recipe)
+    chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
+    adapter = found.adapter(chosen, found.dataset(data, "train", chosen))
+    denoiser = build(found, chosen, seed=chosen.training.seed).to(pick_device(device))
+    untrained = found.model_class(
+        found,
+        chosen,
+        adapter,
+        denoiser,
+        name=chosen.name,
+        licence=chosen.licence if data is None else "unspecified: depends on the training data",
+        provenance=_provenance(chosen.training, 0, (), ""),
+    )
+    return _run(
+        untrained,
+        chosen.training,
+        data,
+        parent="",
+        out=out,
+        resume=resume,
+        tensorboard=tensorboard,
+        show=show,
+        save_seconds=save_seconds,
+    )
+
+
+def finetune(
+    model: str | PathLike[str] | Model,
+    data: Any,
+    *,
+    steps: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    out: str | PathLike[str] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    tensorboard: bool = False,
+    show: bool | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Model:
+    """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
+
+    The adapter stays the model's own. If no step improves the loss on held-out data, the model's own weights
+    come back.
+
+    Args:
+        model: a model, or a reference to one.
+        data: a path or raw data of the domain.
+        steps, lr, seed: None for the recipe's own (`Recipe.finetuning`).
+        out, resume, device, tensorboard, show, save_seconds: as in `train`.
+
+    Raises:
+        DataError: if the data cannot be used.
+        TrainingError: if the loss stops being finite, or `out` cannot be resumed.
+    """
+    if data is None:
+        raise OptionError("fine-tuning needs data")
+    parent = model if isinstance(model, Model) else load(model)
+    tuned = parent.copy().to(device)
+    settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
+    tuned.recipe = replace(tuned.recipe, finetuning=settings)
+    tuned.name = f"{parent.name.partition('.')[0]}.tuned"
+    return _run(
+        tuned,
+        settings,
+        data,
+        parent=parent.name,
+        out=out,
+        resume=resume,
+        tensorboard=tensorboard,
+        show=show,
+        save_seconds=save_seconds,
+    )
+
+
+def _run(
+    model: Model,
+    settings: Training,
+    data: Any,
+    *,
+    parent: str,
+    out: str | PathLike[str] | None,
+    resume: bool,
+    tensorboard: bool,
+    show: bool | None,
+    save_seconds: float,
+) -> Model:
+    """Fits `model` in place, saves it to `out`, and returns it."""
+    domain, recipe = model.domain, model.recipe
+    dataset = domain.dataset(data, "train", recipe, model.adapter)
+    held_out = domain.dataset(data, "validation", recipe, model.adapter)
+    folder = Path(out).expanduser() if out is not None else None
+    if folder is None and (resume or tensorboard):
+        raise OptionError("resume and tensorboard need a folder: out=...")
+    saving = None
+    if folder is not None:
+        checkpoint.check_place(folder)
+        if resume and (folder / MANIFEST).is_file() and not (folder / checkpoint.STATE).is_file():
+            raise TrainingError(f"{folder}: the run there is finished: nothing to resume")
+        identity = {
+            "recipe": typed.to_json(recipe),
+            "parent": parent,
+            "items": len(dataset),
+            "held_out": len(held_out),
+        }
+        saving = Saving(folder, save_seconds, identity, resume)
+    board = folder / checkpoint.BOARD if folder is not None and tensorboard else None
+    sources = (*model.provenance.sources, *(dataset.sources or (_source(data),)))
+
+    def finish(fitted: Fitted) -> Model:
+        model.denoiser.load_state_dict(fitted.tensors)
+        model.denoiser.eval()
+        model.provenance = _provenance(settings, fitted.step, sources, parent)
+        before = f"{parent} before" if parent else "untrained"
+        model.metrics = (Metric("loss on held-out data", fitted.loss, fitted.first, before),)
+        if folder is not None:
+            model.save(folder, log=folder / checkpoint.LOG)
+        return model
+
+    try:
+        return finish(fit(model.denoiser, dataset, held_out, settings, saving=saving, board=board, show=show))
+    except DivergedError as error:
+        if folder is None or error.best.step == 0:
+            raise
+        finish(error.best)
+        raise TrainingError(
+            f"{error}; the best weights before that, of step {error.best.step}, are in {folder}"
+        ) from error
+
+
+def _recipe(domain: Domain, name: str | None) -> Recipe:
+    if name is None:
+        return next(iter(domain.recipes.values()))
+    if name not in domain.recipes:
+        raise OptionError(
+            f"no recipe {name!r} in domain {domain.name!r}; there are: {', '.join(domain.recipes)}"
+        )
+    return domain.recipes[name]
+
+
+def _settings(own: Training, *, steps: int | None, lr: float | None, seed: int | None) -> Training:
+    changed = replace(
+        own,
+        steps=own.steps if steps is None else steps,
+        lr=own.lr if lr is None else lr,
+        seed=own.seed if seed is None else seed,
+    )
+    try:
+        typed.to_json(changed)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    return changed
+
+
+def _provenance(settings: Training, step: int, sources: tuple[Source, ...], parent: str) -> Provenance:
+    return Provenance(
+        zoo=zoo.__version__,
+        torch=torch.__version__,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        steps=step,
+        of=settings.steps,
+        seed=settings.seed,
+        sources=tuple(dict.fromkeys(sources)),
+        parent=parent,
+    )
+
+
+def _source(data: Any) -> Source:
+    """Data of the user's own, by file name or kind; the zoo does not know its licence."""
+    name = Path(data).name if isinstance(data, str | PathLike) else type(data).__name__
+    return Source(name, "unspecified")
