@@ -1,9 +1,10 @@
 """Denoisers: from a noisy x_t at time t to an estimate x̂ of the data.
 
-Whatever a network predicts, two scalars turn its output F into x̂ and a third scales its input to unit variance (for data
+Whatever a network predicts, two scalars turn its output F into x̂ and a third scales its input to unit
+variance (for data
 of unit variance):
 
-    x̂ = c_skip x_t + c_out F(c_in x_t, c_noise),    c_noise = (2/π) atan2(σ, α) in [0, 1], the same for all paths.
+    x̂ = c_skip x_t + c_out F(c_in x_t, c_noise),    c_noise = (2/π) atan2(σ, α) in [0, 1] on every path.
 
     name   F predicts            c_skip            c_out
     x0     x                     0                 1
@@ -12,7 +13,8 @@ of unit variance):
     flow   ε − x                 1/(α + σ)         −σ/(α + σ)
     edm    unit-variance target  α/(α² + σ²)       σ/√(α² + σ²)
 
-References: Ho et al. 2020 (eps); Salimans & Ho 2022 (v); Lipman et al. 2023 (flow); Karras et al. 2022, table 1 (edm).
+References: Ho et al. 2020 (eps); Salimans & Ho 2022 (v); Lipman et al. 2023 (flow); Karras et al. 2022, table
+1 (edm).
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ SCALINGS: dict[str, Callable[[Tensor, Tensor], Scaling]] = {
 class Batch:
     """Training data: x of shape `(B, *)`, conditions that lead with B, and a mask that broadcasts to x.
 
-    The mask is True where x is to be generated, False where it is given or padding; None: generate everything.
+    The mask is True where x is to be generated, False where it is given or padding; None: generate
+    everything.
     """
 
     x: Tensor
@@ -93,12 +96,14 @@ def repeat(value: Tensor, n: int) -> Tensor:
     """
     if n % len(value):
         raise ValueError(f"{n} rows cannot be shared evenly among {len(value)} items")
-    return value.expand(n, *value.shape[1:]) if len(value) == 1 else value.repeat_interleave(n // len(value), 0)
+    if len(value) == 1:
+        return value.expand(n, *value.shape[1:])
+    return value.repeat_interleave(n // len(value), 0)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Conditions made ready once for many steps, and the standardisation z = (x − loc)/scale that diffusion lives in.
+    """Conditions made ready once for many steps, and the z = (x − loc)/scale that diffusion lives in.
 
     loc and scale broadcast to x; their gradient comes from the encoder's own loss alone.
     """
@@ -113,7 +118,7 @@ class Encoded:
         return Encoded({name: repeat(value, n) for name, value in self.cond.items()}, loc, scale)
 
     def standardise(self, x: Tensor) -> Tensor:
-        loc, scale = (v.detach() if isinstance(v, Tensor) else v for v in (self.loc, self.scale))
+        loc, scale = (torch.as_tensor(v).detach().to(x) for v in (self.loc, self.scale))
         return (x - loc) / scale
 
     def restore(self, z: Tensor) -> Tensor:
@@ -128,7 +133,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
-        """The encoder's own loss, of shape `(B,)`: for example, the negative log-likelihood of x under loc and scale."""
+        """The encoder's own loss, of shape `(B,)`: −ln p(x) under loc and scale, for example."""
 
 
 class Denoiser(nn.Module, ABC):
@@ -142,7 +147,12 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """x̂ of shape `(B, *)` from x_t of shape `(B, *)` at t of shape `(B,)`; conditions encoded, leading with B."""
+        """x̂ of shape `(B, *)` from x_t of shape `(B, *)`, t of shape `(B,)` and encoded conditions."""
+
+    def leaves(self) -> list[Denoiser]:
+        """The denoisers at the bottom of this one: itself, or those that it is made of."""
+        below = [module for module in self.children() if isinstance(module, Denoiser)]
+        return [leaf for module in below for leaf in module.leaves()] or [self]
 
 
 class NetworkDenoiser(Denoiser):
@@ -166,11 +176,12 @@ class NetworkDenoiser(Denoiser):
         ends = SCALINGS[scaling](*path.scales(torch.tensor([0.0, 1.0])))
         if not all(c.isfinite().all() for c in ends):
             raise ValueError(
-                f"scaling {scaling!r} is undefined on the path {type(path).__name__}: there α = 0 at t = 1, and from pure "
-                "noise the data cannot be had as (x_t − σ ε)/α. Predict 'v', 'flow' or 'x0' instead"
+                f"scaling {scaling!r} is undefined on the path {type(path).__name__}: α = 0 at t = 1, and "
+                "from pure noise the data cannot be had as (x_t − σ ε)/α. Predict 'v', 'flow' or 'x0'"
             )
         self.network, self.encoder = network, encoder
-        self.path, self.scaling, self.objective = path, scaling, objective
+        self.path: GaussianPath = path  # pyright: ignore[reportIncompatibleVariableOverride] (never set again)
+        self.scaling, self.objective = scaling, objective
 
     def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
         return Encoded(cond) if self.encoder is None else self.encoder(cond, mask)
@@ -183,7 +194,7 @@ class NetworkDenoiser(Denoiser):
         return c_skip * x_t + c_out * self.network(scaled, c_noise, cond, mask)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The training loss of every item, of shape `(B,)`: weighted diffusion loss plus the encoder's own."""
+        """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""
         encoded = self.encode(batch.cond, batch.mask)
         items, n = len(batch.x), len(batch.x) * self.objective.repeats
         mask = None if batch.mask is None else repeat(batch.mask.expand(items, *batch.mask.shape[1:]), n)
@@ -195,7 +206,7 @@ class NetworkDenoiser(Denoiser):
         return loss if self.encoder is None else loss + self.encoder.loss(encoded, batch.x, batch.mask)
 
     def loss_at(self, encoded: Encoded, x: Tensor, mask: Tensor | None, t: Tensor, noise: Tensor) -> Tensor:
-        """The weighted diffusion loss at given t and noise, of shape `(B,)`: the mean over elements to be generated."""
+        """The weighted diffusion loss at t, of shape `(B,)`: the mean over what is to be generated."""
         z = encoded.standardise(x)
         z_t = self.path.corrupt(z, t, noise)
         if mask is not None:

@@ -25,8 +25,9 @@ class Members:
         self.seed, self.indices = seed, tuple(indices)
         if any(not 0 <= i < 2**32 for i in self.indices):
             raise ValueError("member indices must lie in [0, 2**32)")
-        # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one, so that no two
-        # members of one seed ever share a stream; the hash sets the members of different seeds apart.
+        # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one, so
+        # that no two members of one seed ever share a stream; the hash sets the members of different seeds
+        # apart.
         offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
         self._generators = [
             torch.Generator().manual_seed((offset + i * 0x9E3779B1) % 2**32) for i in self.indices
@@ -36,7 +37,7 @@ class Members:
         return len(self.indices)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
-        """Unit Gaussian noise of shape `(len(self), *shape)`, on the CPU; each call continues every member's stream."""
+        """Unit Gaussian noise of shape `(len(self), *shape)`, on the CPU; each call continues the streams."""
         out = torch.empty(len(self), *shape)
         for row, generator in zip(out, self._generators, strict=True):
             row.normal_(generator=generator)

@@ -1,13 +1,13 @@
 """What training minimises: at which times, with which weights, and how the loss spreads over noise levels.
 
-The loss of a denoiser at time t is w(t) ‖x̂(x_t, t) − x‖². A time law says how often each t is drawn, a weight says w:
+The loss at time t is w(t) ‖x̂(x_t, t) − x‖². A time law says how often each t is drawn, a weight says w:
 
-    plain     1/c_out²                  mean squared error on the network's own output
-    min-snr   min(α²/σ², 5)             Hang et al. 2023
-    edm       (α² + σ²)/σ²              Karras et al. 2022, table 1 with σ_data = 1; on the cosine path, the v-loss
+    plain     1/c_out²         mean squared error on the network's own output
+    min-snr   min(α²/σ², 5)    Hang et al. 2023
+    edm       (α² + σ²)/σ²     Karras et al. 2022, table 1 with σ_data = 1; on the cosine path, the v-loss
 
-The draws of a batch are stratified, which leaves every single t with its law and lowers the variance of the mean (Kingma
-et al. 2021, "Variational diffusion models", appendix I.1).
+The draws of a batch are stratified, which leaves every single t with its law and lowers the variance of the
+mean (Kingma et al. 2021, "Variational diffusion models", appendix I.1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.engine.path import GaussianPath
 if TYPE_CHECKING:
     from zoo.engine.denoiser import Batch, NetworkDenoiser
 
-# Nearer to the ends than this, float32 cannot tell x_t from the data or the noise, and some targets divide 0 by 0.
+# Nearer to the ends, float32 cannot tell x_t from the data or the noise, and some targets divide 0 by 0.
 T_MIN, T_MAX = 1e-4, 1 - 1e-4
 
 
@@ -85,8 +85,8 @@ class Beta:
     shift: float = 1.0
 
     def quantile(self, u: Tensor, path: GaussianPath) -> Tensor:
-        # torch has no inverse of the incomplete beta function: the density is summed up on a fine grid, in the angle θ of
-        # t = sin²θ, where it stays bounded for a, b ≥ 1/2
+        # torch has no inverse of the incomplete beta function: the density is summed up on a fine grid, in
+        # the angle θ of t = sin²θ, where it stays bounded for a, b ≥ 1/2
         theta = torch.linspace(0, math.pi / 2, 4097, dtype=torch.float64, device=u.device)
         middle = (theta[1:] + theta[:-1]) / 2
         mass = torch.sin(middle) ** (2 * self.a - 1) * torch.cos(middle) ** (2 * self.b - 1)
@@ -124,7 +124,7 @@ class Objective:
             raise ValueError(f"the shift of a time law must be positive, not {self.time.shift}")
 
     def draw(self, n: int, path: GaussianPath, generator: torch.Generator) -> Tensor:
-        """n times from the law, of shape `(n,)`, one in each n-th part of its mass, in that (cyclic) order."""
+        """n times from the law, of shape `(n,)`: one in each n-th part of its mass, in (cyclic) order."""
         u = torch.rand(1, generator=generator, device=generator.device)
         u = (u + torch.arange(n, device=u.device) / n) % 1
         t = self.time.quantile(u.clamp(1e-6, 1 - 1e-6), path)
@@ -135,7 +135,7 @@ class Objective:
 def loss_by_level(
     denoiser: NetworkDenoiser, batches: Iterable[Batch], generator: torch.Generator, levels: Sequence[float]
 ) -> dict[float, float]:
-    """The diffusion loss (without the encoder's own) at each time in levels, as the mean over the items of the batches.
+    """The diffusion loss (without the encoder's own) at each time in levels: the mean over all items.
 
     Every level sees the same noise, so that levels differ by their difficulty alone.
     """

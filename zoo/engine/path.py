@@ -4,15 +4,17 @@ Time runs from t = 0, the data, to t = 1, the noise. A Gaussian path is a pair o
 
     x_t = α(t) x + σ(t) ε,    ε ~ N(0, I),    λ(t) = ln(α/σ),
 
-λ falling in t. Given an estimate x̂ of x, ε̂ = (x_t − α_t x̂)/σ_t, and for every such path one step from t to s < t is
+λ falling in t. Given an estimate x̂ of x, ε̂ = (x_t − α_t x̂)/σ_t, and for every such path one step from t to
+s < t is
 
     x_s = α_s x̂ + √(σ_s² − τ²) ε̂ + τ z,    τ = η σ_s √(1 − (α_t σ_s / α_s σ_t)²),    z ~ N(0, I):
 
-the probability-flow ODE for η = 0 (DDIM), ancestral sampling for η = 1 (DDPM). t = 0 is the data themselves: a step to
-s = 0 lands on x̂, also where σ(0) > 0.
+the probability-flow ODE for η = 0 (DDIM), ancestral sampling for η = 1 (DDPM). t = 0 is the data themselves:
+a step to s = 0 lands on x̂, also where σ(0) > 0.
 
-References: Song et al. 2021, "Denoising diffusion implicit models", eq. 12 and 16; Karras et al. 2022, "Elucidating the
-design space of diffusion-based generative models"; Lipman et al. 2023, "Flow matching for generative modeling".
+References: Song et al. 2021, "Denoising diffusion implicit models", eq. 12 and 16; Karras et al. 2022,
+"Elucidating the design space of diffusion-based generative models"; Lipman et al. 2023, "Flow matching for
+generative modeling".
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def expand(t: Tensor, x: Tensor) -> Tensor:
     torch.Size([2, 1, 1, 1])
     """
     if t.ndim != 1 or t.shape[0] not in (1, x.shape[0]):
-        raise ValueError(f"t has shape {tuple(t.shape)}, but x of shape {tuple(x.shape)} needs ({x.shape[0]},)")
+        raise ValueError(f"t has shape {tuple(t.shape)}, but x of shape {tuple(x.shape)} needs ({len(x)},)")
     return t.reshape(-1, *(1,) * (x.ndim - 1))
 
 
@@ -45,9 +47,16 @@ class Path(ABC):
 
     @abstractmethod
     def step(
-        self, x_t: Tensor, x_hat: Tensor, t: Tensor, s: Tensor, *, eta: float = 0.0, noise: Tensor | None = None
+        self,
+        x_t: Tensor,
+        x_hat: Tensor,
+        t: Tensor,
+        s: Tensor,
+        *,
+        eta: float = 0.0,
+        noise: Tensor | None = None,
     ) -> Tensor:
-        """Go from time t to an earlier time s, given the estimate x_hat of the data; noise is needed if eta > 0."""
+        """Go from t to an earlier time s, given the estimate x_hat of the data; eta > 0 needs noise."""
 
     @abstractmethod
     def prior(self, noise: Tensor) -> Tensor:
@@ -88,22 +97,36 @@ class GaussianPath(Path, ABC):
         Errors: ValueError if eta is outside [0, 1].
         """
         if not 0 <= eta <= 1:
-            raise ValueError(f"eta is {eta}, but must lie in [0, 1]: 0 is the ODE (DDIM), 1 is ancestral (DDPM)")
+            raise ValueError(f"eta is {eta}, but must lie in [0, 1]: 0 is the ODE (DDIM), 1 is DDPM")
         (alpha_t, sigma_t), (alpha_s, sigma_s) = self.scales(t), self.landing(s)
         ratio = alpha_t * sigma_s / (alpha_s * sigma_t)
         c = eta * sigma_s * (1 - ratio**2).clamp(min=0).sqrt()
         a = (sigma_s**2 - c**2).clamp(min=0).sqrt() / sigma_t
         return a, alpha_s - alpha_t * a, c
 
+    def raising(self, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients (a, c) of x_s = a x_t + c z, which adds noise to go from t to a later time s >= t."""
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self.scales(t), self.scales(s)
+        a = torch.where(s > t, alpha_s / alpha_t, 1.0)
+        return a, (sigma_s**2 - (a * sigma_t) ** 2).clamp(min=0).sqrt()
+
     def step(
-        self, x_t: Tensor, x_hat: Tensor, t: Tensor, s: Tensor, *, eta: float = 0.0, noise: Tensor | None = None
+        self,
+        x_t: Tensor,
+        x_hat: Tensor,
+        t: Tensor,
+        s: Tensor,
+        *,
+        eta: float = 0.0,
+        noise: Tensor | None = None,
     ) -> Tensor:
         a, b, c = self.transition(expand(t, x_t), expand(s, x_t), eta)
+        x_s = a * x_t + b * x_hat
         if eta == 0:
-            return a * x_t + b * x_hat
+            return x_s
         if noise is None:
             raise ValueError(f"a step with eta = {eta} draws noise: pass noise, of the shape of x_t")
-        return a * x_t + b * x_hat + c * noise
+        return x_s + c * noise
 
 
 @dataclass(frozen=True)
@@ -135,7 +158,7 @@ class Cosine(GaussianPath):
 
 @dataclass(frozen=True)
 class VarianceExploding(GaussianPath):
-    """α = 1, σ^(1/ρ) linear in t from sigma_min to sigma_max (Karras et al. 2022, eq. 5), for data of unit variance."""
+    """α = 1, σ^(1/ρ) linear in t from sigma_min to sigma_max (Karras et al. 2022, eq. 5)."""
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0

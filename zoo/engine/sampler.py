@@ -1,21 +1,55 @@
-"""Samplers: from noise to data along a path, given a denoiser.
+"""Samplers: from noise to data along a Gaussian path, given a denoiser.
 
-A sampler is a stateless generator function that yields the state after every step; the last is the sample. Callers own
-the loop, and with it logging, early stops and snapshots.
+With u = α/σ, the probability-flow ODE is d(x/σ)/du = x̂, whatever the path. Over a step from t to s its
+solution is
+
+    x_s = a x_t + b x̄,    a = σ_s/σ_t,    b = α_s − α_t a,    x̄ = ∫ x̂ du / ∫ du,
+
+so that a deterministic sampler is a choice of x̄, a weighted mean of the estimates at hand:
+
+    euler      x̂ at t: Euler's method = DDIM
+    heun       the mean of x̂ at both ends                                  second order, two evaluations
+    dpmpp2m    x̂ extrapolated linearly in λ from the step before           second order
+    adams2/3   the integral of the polynomial through the last estimates   second/third order
+
+`adams` is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle θ =
+atan(σ/α): x̂ varies evenly in θ, and θ is finite at both ends of the path, so that the method starts from
+pure noise and extrapolates to the data themselves. Once x̂ is known at the predicted end of a step, the step
+is taken again with that estimate among the nodes, at no further evaluation.
+
+Noise is put in as in `GaussianPath.step`, by η in [0, 1]. In the limit of small steps, that is the SDE
+
+    dx = [v − (w/2) ∇ ln p] dt + √w dW (backward in time),    w = 2 η² σ² |dλ/dt|,
+
+which has the marginals of the ODE for every η; its x̄ is weighted by d(u^(1 + η²)). "ddpm" is euler and "sde"
+is adams2 for η = 1. "churn" is heun, where each step first raises the noise by a factor and then evaluates
+the network at the raised point and the raised level.
+
+A sampler is a stateless generator function that yields the state after every step; the last is the sample.
+Callers own the loop, and with it logging, early stops and snapshots.
+
+References: Song et al. 2021 (DDIM); Karras et al. 2022 (EDM), algorithms 1 and 2; Lu et al. 2022
+(DPM-Solver++); Zhao et al. 2023 (UniPC), who correct at no evaluation; Xue et al. 2023 (SA-Solver),
+stochastic Adams methods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.engine import schedule
 from zoo.engine.denoiser import Denoiser, repeat
 from zoo.engine.noise import Members
+from zoo.engine.path import GaussianPath
+
+Noise = Callable[[], Tensor]
 
 
 class Sampler(Protocol):
@@ -24,7 +58,7 @@ class Sampler(Protocol):
     Args:
         denoiser: estimates the data; its path is followed.
         x: the state at times[0], with shape `(B, *)`.
-        times: falling times with shape `(steps + 1,)`, or `(steps + 1, B)` for times of each sample's own.
+        times: falling times on the CPU with shape `(steps + 1,)`, or `(steps + 1, B)` for each sample's own.
         cond: encoded conditions.
         mask: True where x is to be generated; broadcasts to x.
         known: values of x where mask is False; they are kept exactly.
@@ -40,52 +74,199 @@ class Sampler(Protocol):
         cond: dict[str, Tensor],
         mask: Tensor | None = None,
         known: Tensor | None = None,
-        noise: Callable[[], Tensor] | None = None,
+        noise: Noise | None = None,
     ) -> Iterator[Tensor]: ...
 
 
-def rows(table: Tensor, x: Tensor) -> list[Tensor]:
-    """Split per-step numbers, `(steps,)` or `(steps, B)`, into tensors that broadcast against x."""
+Weights = list[Tensor]  # one entry a step, of shape (nodes,) or (nodes, B), the latest estimate first
+Rule = Callable[
+    [GaussianPath, Tensor, float], tuple[Weights, Weights]
+]  # (path, times, η) -> predict, correct
+
+
+def _gaussian(denoiser: Denoiser) -> GaussianPath:
+    if not isinstance(denoiser.path, GaussianPath):
+        raise TypeError(f"this sampler follows a Gaussian path, not {type(denoiser.path).__name__}")
+    return denoiser.path
+
+
+def _source(noise: Noise | None) -> Noise:
+    if noise is None:
+        raise ValueError("a stochastic sampler draws noise: pass noise, a function that returns it like x")
+    return noise
+
+
+def _rows(table: Tensor, x: Tensor) -> list[Tensor]:
+    """Split numbers, `(rows,)` or `(rows, B)`, into tensors that broadcast against x."""
     return list(table.to(x).reshape(len(table), -1, *(1,) * (x.ndim - 1)).unbind())
 
 
-def moments(times: Tensor, x: Tensor) -> list[Tensor]:
+def _moments(times: Tensor, x: Tensor) -> list[Tensor]:
     """Split times, `(steps,)` or `(steps, B)`, into one t of shape `(B,)` a step."""
     return list(times.to(x).reshape(len(times), -1).expand(-1, len(x)).unbind())
 
 
-def pin(x: Tensor, mask: Tensor | None, known: Tensor | None) -> Tensor:
+def _check(times: Tensor, x: Tensor) -> None:
+    if times.shape not in ((len(times),), (len(times), len(x))) or len(times) < 2:
+        raise ValueError(
+            f"times must be of shape (steps + 1,) or (steps + 1, {len(x)}), not {tuple(times.shape)}"
+        )
+    if not (times[1:] < times[:-1]).all():
+        raise ValueError("times must fall from step to step")
+
+
+def _pin(x: Tensor, mask: Tensor | None, known: Tensor | None) -> Tensor:
     """x with the given values where mask is False."""
     return x if mask is None or known is None else torch.where(mask, x, known)
 
 
-def euler(denoiser, x, times, *, cond, mask=None, known=None, noise=None, eta=0.0):
-    """Euler's method = DDIM; eta in (0, 1] adds noise, eta = 1 is DDPM. One evaluation a step."""
-    x = pin(x, mask, known)
-    a, b, c = (rows(k, x) for k in denoiser.path.transition(times[:-1], times[1:], eta))
-    for i, t in enumerate(moments(times[:-1], x)):
-        x = torch.addcmul(a[i] * x, b[i], denoiser(x, t, cond, mask))
-        if eta > 0:
-            x = torch.addcmul(x, c[i], noise())
-        x = pin(x, mask, known)
+def _sum(a: Tensor, x: Tensor, weights: Sequence[Tensor], estimates: Sequence[Tensor]) -> Tensor:
+    """a x + Σ weights · estimates."""
+    x = a * x
+    for weight, estimate in zip(weights, estimates, strict=True):
+        x = torch.addcmul(x, weight, estimate)
+    return x
+
+
+def multistep(
+    denoiser: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    *,
+    cond: dict[str, Tensor],
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
+    noise: Noise | None = None,
+    rule: Rule,
+    eta: float = 0.0,
+) -> Iterator[Tensor]:
+    """x_s = a x_t + b Σ_j w_j x̂_j + c z, with one evaluation a step.
+
+    The weights w come from the rule: those that predict, and again, once x̂ is known at s, those that correct.
+    """
+    _check(times, x)
+    draw = _source(noise) if eta > 0 else None
+    path = _gaussian(denoiser)
+    a, b, c = path.transition(times[:-1], times[1:], eta)
+    predict, correct = (
+        [_rows(b_i * w, x) for b_i, w in zip(b, weights, strict=False)] for weights in rule(path, times, eta)
+    )
+    a, c = _rows(a, x), _rows(c, x)
+    estimates, start, kick = [], x, None
+    x = _pin(x, mask, known)
+    for i, t in enumerate(_moments(times[:-1], x)):
+        estimates = [denoiser(x, t, cond, mask), *estimates[: len(predict[i]) - 1]]
+        if correct and i > 0:
+            x = _sum(a[i - 1], start, correct[i - 1], estimates)
+            x = x if kick is None else x + kick
+        start = x
+        x = _sum(a[i], start, predict[i], estimates)
+        if draw is not None:
+            kick = c[i] * draw()
+            x = x + kick
+        x = _pin(x, mask, known)
         yield x
 
 
-def heun(denoiser, x, times, *, cond, mask=None, known=None, noise=None):
-    """Heun's method, of second order: a step with the mean of x̂ at both its ends. Two evaluations a step, one in the last."""
-    x = pin(x, mask, known)
-    a, b, _ = (rows(k, x) for k in denoiser.path.transition(times[:-1], times[1:]))
-    t = moments(times, x)
-    for i in range(len(times) - 1):
-        x_hat = denoiser(x, t[i], cond, mask)
-        if i < len(times) - 2:
-            ahead = pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
-            x_hat = (x_hat + denoiser(ahead, t[i + 1], cond, mask)) / 2
-        x = pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
+def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, Weights]:
+    """x̄ = x̂ at t."""
+    return list(torch.ones_like(times[:-1]).unsqueeze(1)), []
+
+
+def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, Weights]:
+    """x̄ = x̂ + h/(2 h_prev) (x̂ − x̂_prev), h the steps in λ (Lu et al. 2022, algorithm 2)."""
+    h = path.log_snr(times).diff(dim=0)
+    # steps from pure noise or to the data are infinite in λ, and stay of first order
+    back = torch.where(h[1:].isfinite(), h[1:] / (2 * h[:-1]), 0.0)
+    return [torch.ones_like(times[:1]), *torch.stack([1 + back, -back], 1)], []
+
+
+def polynomial_in_angle(path: GaussianPath, times: Tensor, eta: float, order: int) -> tuple[Weights, Weights]:
+    """x̄ = the mean under d(u^(1 + η²)) of the polynomial in θ through the latest estimates.
+
+    They are as many as the order, but fewer in the first steps. To correct, the end of the step is one of them.
+    """
+    if order < 2:
+        raise ValueError(f"order is {order}, but must be at least 2: for the first order, use euler")
+    alpha, sigma = path.landing(times)
+    theta = torch.atan2(sigma, alpha)
+    return _adams(theta, order, 0, 1 + eta**2), _adams(theta[:-1], order, 1, 1 + eta**2)
+
+
+@cache
+def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights on [0, 1], from the eigenvalues of the Jacobi matrix (Golub & Welsch 1969)."""
+    k = torch.arange(1, n, dtype=torch.float64)
+    off = k / (4 * k**2 - 1).sqrt()
+    values, vectors = torch.linalg.eigh(off.diag(1) + off.diag(-1))
+    return (1 + values) / 2, vectors[0] ** 2
+
+
+def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Weights:
+    """The weights of x̂ at θ_{i + ahead}, θ_{i + ahead − 1}, ... for the step from θ_i to θ_{i + 1}."""
+    q, gauss = _gauss_legendre(16)
+    steps, weights = len(theta) - 1, []
+    for nodes in range(1 + ahead, order + 1):
+        first = nodes - 1 - ahead
+        if first >= steps:
+            break
+        last = first + 1 if nodes < order else steps
+        start, end = theta[first:last, ..., None], theta[first + 1 : last + 1, ..., None]
+        at = torch.stack([theta[first + ahead - j : last + ahead - j] for j in range(nodes)], -1)
+        # in log θ, the integrand is smooth down to the data, θ = 0, which 1e-6 stands for
+        middle = start * (end / start).clamp(min=1e-6) ** q
+        density = gauss * middle / torch.sin(middle) ** 2 * torch.tan(middle) ** (1 - power)
+        exponents = torch.arange(nodes, dtype=theta.dtype)[:, None]
+        powers = ((middle - start) / (start - end)).unsqueeze(-2) ** exponents
+        moments = (density.unsqueeze(-2) * powers).sum(-1) / density.sum(-1, keepdim=True)
+        vandermonde = ((at - start) / (start - end)).unsqueeze(-2) ** exponents
+        weights += list(torch.linalg.solve(vandermonde, moments).movedim(-1, 1))
+    return weights
+
+
+def heun(denoiser, x, times, *, cond, mask=None, known=None, noise=None, churn=0.0):
+    """Heun's method, of second order, with two evaluations a step but one in the last.
+
+    With churn > 0, each step first raises σ/α by the factor 1 + min(churn/steps, √2 − 1), at most to the
+    level of t = 1 (EDM's stochastic sampler, algorithm 2).
+    """
+    _check(times, x)
+    path = _gaussian(denoiser)
+    raised, draw = times[:-1], None
+    if churn > 0:
+        draw = _source(noise)
+        gain = min(churn / (len(times) - 1), 2**0.5 - 1)
+        raised = path.time(path.log_snr(times[:-1]) - math.log1p(gain)).clamp(max=1)
+    up, kick = (_rows(k, x) for k in path.raising(times[:-1], raised))
+    a, b, _ = (_rows(k, x) for k in path.transition(raised, times[1:]))
+    at, ahead = _moments(raised, x), _moments(times[1:], x)
+    x = _pin(x, mask, known)
+    for i, t in enumerate(at):
+        if draw is not None:
+            x = _pin(torch.addcmul(up[i] * x, kick[i], draw()), mask, known)
+        x_hat = denoiser(x, t, cond, mask)
+        if i < len(at) - 1:
+            end = _pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
+            x_hat = torch.lerp(x_hat, denoiser(end, ahead[i], cond, mask), 0.5)
+        x = _pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
         yield x
 
 
-SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun}
+euler = partial(multistep, rule=constant)
+dpmpp2m = partial(multistep, rule=linear_in_log_snr)
+adams2 = partial(multistep, rule=partial(polynomial_in_angle, order=2))
+adams3 = partial(multistep, rule=partial(polynomial_in_angle, order=3))
+
+SAMPLERS: dict[str, Sampler] = {
+    "euler": euler,
+    "ddpm": partial(euler, eta=1.0),
+    "heun": heun,
+    "churn": partial(heun, churn=40.0),
+    "dpmpp2m": dpmpp2m,
+    "adams2": adams2,
+    "adams3": adams3,
+    "sde": partial(adams2, eta=1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -100,46 +281,60 @@ class Samples:
 def sample(
     denoiser: Denoiser,
     members: Members,
-    shape: tuple[int, ...],
+    shape: Sequence[int],
     *,
     cond: dict[str, Tensor] | None = None,
     mask: Tensor | None = None,
     known: Tensor | None = None,
     steps: int = 16,
-    sampler: str = "heun",
-    grid: str = "uniform",
+    sampler: str = "adams3",
+    grid: str | Tensor = "logistic",
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """Draw one sample of the given shape for every member.
 
     Args:
-        cond: raw conditions that lead with B0, a divisor of the number of members n; member i has condition i // (n/B0).
+        cond: raw conditions that lead with B0, a divisor of the number of members n; member i has condition i
+        // (n/B0).
             They are encoded once.
         mask: True where x is to be generated; leads with 1, B0 or n and broadcasts to `(n, *shape)`.
         known: values where mask is False, in the same form; kept exactly. None: zeros.
+        grid: a kind of grid, or the times themselves (then their number decides on the steps).
         progress: called with (steps done, steps) after every step.
 
     Errors: ValueError for unknown names, steps < 1 and shapes that do not fit.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
+    if known is not None and mask is None:
+        raise ValueError("known values need a mask: False where they are given, True where to generate")
+    times = schedule.grid(_gaussian(denoiser), steps, grid) if isinstance(grid, str) else grid.double().cpu()
     n = len(members)
-    times = schedule.grid(denoiser.path, steps, grid)
     device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
 
     def noise() -> Tensor:
         return members.normal(shape).to(device)
 
-    encoded = denoiser.encode(cond or {}, mask).repeat(n)
     x = denoiser.path.prior(noise())
+    encoded = denoiser.encode(cond or {}, mask).repeat(n)
     if mask is not None:
         mask = repeat(mask, n)
         known = torch.zeros_like(x) if known is None else repeat(known.to(x), n)
-    z_known = None if known is None else encoded.standardise(known)
-    evaluations = 0
-    for done, x in enumerate(
-        SAMPLERS[sampler](denoiser, x, times, cond=encoded.cond, mask=mask, known=z_known, noise=noise), start=1
-    ):
-        if progress is not None:
-            progress(done, steps)
-    return Samples(pin(encoded.restore(x), mask, known), evaluations)
+    given = None if known is None else encoded.standardise(known)
+
+    rows = 0
+
+    def count(module: nn.Module, args: tuple, output: Tensor) -> None:
+        nonlocal rows
+        rows += len(output)
+
+    run = SAMPLERS[sampler](denoiser, x, times, cond=encoded.cond, mask=mask, known=given, noise=noise)
+    hooks = [leaf.register_forward_hook(count) for leaf in denoiser.leaves()]
+    try:
+        for done, x in enumerate(run, start=1):  # noqa: B007 (the last x is the sample)
+            if progress is not None:
+                progress(done, len(times) - 1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Samples(_pin(encoded.restore(x), mask, known), rows / n)
