@@ -1,9 +1,9 @@
 """Plug-ins: a broken or duplicate one is reported by name and the others load."""
 
 import pytest
-from tests.conftest import install
 
 import zoo
+from tests.conftest import install
 from zoo import catalog, registry
 from zoo.errors import PluginError, UnknownDomainError
 

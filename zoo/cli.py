@@ -1,39 +1,35 @@
 """The command line: `zoo list | info | sample | finetune | train | evaluate | verify | demo`.
 
-Bad input ends in one line on stderr and exit code 2. The options of `sample` and `evaluate` are the fields of
-the domain's request classes, so ``zoo sample REF --help`` lists the options that this model takes.
+Bad input ends in one line on stderr and exit code 2. `sample` and `evaluate`, whose options the domains
+declare, stand in `zoo.verbs`.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from zoo import verbs
 from zoo.errors import OptionError, ZooError
+from zoo.verbs import Ref
 
 if TYPE_CHECKING:
-    from zoo.domain import Domain
     from zoo.model import Model
 
 # Typer exports one class of its family of usage errors; this is the family's base.
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[2])
 
-Ref = Annotated[
-    str, typer.Argument(help="A name (zoo list), ./folder, org/repo or org/repo@revision.", metavar="REF")
-]
 Data = Annotated[Path, typer.Option(help="The data: a file or folder that the domain reads.")]
 Out = Annotated[Path, typer.Option(help="Folder for the checkpoint. An older checkpoint there is replaced.")]
 Steps = Annotated[
-    int | None, typer.Option(help="Optimiser steps. (default: the recipe's)", show_default=False)
+    int | None, typer.Option(help="Optimiser steps. \\[default: the recipe's]", show_default=False)
 ]
 Rate = Annotated[
-    float | None, typer.Option(help="Learning rate. (default: the recipe's)", show_default=False)
+    float | None, typer.Option(help="Learning rate. \\[default: the recipe's]", show_default=False)
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed. (default: the recipe's)", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed. \\[default: the recipe's]", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into --out.")]
@@ -105,10 +101,10 @@ def train(
     domain: Annotated[str, typer.Argument(help="A domain, such as timeseries.")],
     out: Out,
     data: Annotated[
-        Path | None, typer.Option(help="The data. (default: the recipe's own)", show_default=False)
+        Path | None, typer.Option(help="The data. \\[default: the recipe's own]", show_default=False)
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Name of a recipe. (default: the domain's first)", show_default=False)
+        str | None, typer.Option(help="Name of a recipe. \\[default: the domain's first]", show_default=False)
     ] = None,
     like: Annotated[
         str | None, typer.Option(help="A model whose recipe to repeat.", show_default=False, metavar="REF")
@@ -154,8 +150,7 @@ def train(
 
 
 def verify(ref: Ref) -> None:
-    """Check a checkpoint: schema, sizes and hashes of all files, every tensor; load it and look at every
-    weight.
+    """Check a checkpoint: its schema, the sizes and hashes of its files, every tensor; load it.
 
     \b
     zoo verify timeseries-flow
@@ -179,7 +174,7 @@ def verify(ref: Ref) -> None:
 def demo(
     ref: Annotated[
         str | None,
-        typer.Argument(help="A model. (default: one of each domain)", show_default=False, metavar="[REF]"),
+        typer.Argument(help="A model. \\[default: one of each domain]", show_default=False, metavar="[REF]"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what the demo writes.")] = Path("demo"),
 ) -> None:
@@ -207,129 +202,6 @@ def demo(
         show.files(loaded.domain.demo(loaded, out))
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A command whose options are the fields of a domain's request class.
-
-    Attributes:
-        help: the docstring of the command.
-        own: options of the command line alone, put after the request's.
-        request: the class of the request; `Domain` has the domain's version under the same name as here.
-        run: gets the model, the request and the values of `own`.
-    """
-
-    help: str
-    own: tuple[inspect.Parameter, ...]
-    request: Callable[["Domain"], type]
-    run: Callable[["Model", Any, dict[str, Any]], None]
-
-
-def _sample(model: "Model", request: Any, own: dict[str, Any]) -> None:
-    from zoo import show
-
-    if request.out is None and request.plot is None:
-        raise OptionError("nothing to write: give --out, --plot or both")
-    if request.n < 1:
-        raise OptionError(f"-n must be at least 1, not {request.n}")
-    show.files(model.domain.sample(model, request))
-
-
-def _evaluate(model: "Model", request: Any, own: dict[str, Any]) -> None:
-    from zoo import show
-
-    table = model.domain.evaluate(model, request)
-    show.frame(table)
-    if own["out"] is not None:
-        table.to_csv(own["out"], index=False)
-        show.files([own["out"]])
-
-
-def _parameter(name: str, annotation: Any, default: Any, *flags: str, help: str) -> inspect.Parameter:
-    shown = default is not None and default is not MISSING
-    typed = Annotated[annotation, typer.Option(*flags, help=help, show_default=shown)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=typed, default=default)
-
-
-DEVICE = _parameter("device", str, "auto", help="cpu, cuda, mps, or auto for the fastest there is.")
-TABLE = _parameter("out", Path | None, None, help="Also write the table to this CSV file.")
-
-VERBS = {
-    "sample": Verb(
-        """Draw samples, and condition them on data where the domain can.
-
-        zoo sample REF --help lists the options of that model's domain too.
-
-        \b
-        zoo sample timeseries-flow --data my.csv --horizon 24 -n 100 --seed 0 --out forecast.csv --plot
-        fan.png
-        """,
-        (DEVICE,),
-        lambda domain: domain.sample_request,
-        _sample,
-    ),
-    "evaluate": Verb(
-        """Measure a model beside simple baselines.
-
-        zoo evaluate REF --help lists the options of that model's domain too.
-
-        \b
-        zoo evaluate timeseries-flow
-        zoo evaluate ./runs/mine --data my.csv --out metrics.csv
-        """,
-        (DEVICE, TABLE),
-        lambda domain: domain.evaluate_request,
-        _evaluate,
-    ),
-}
-
-
-def _command(verb: Verb, request: type | None) -> Callable[..., None]:
-    """A function whose signature, which Typer reads, is REF, the request's fields and the verb's own.
-
-    `request` is None while no model is named: then the command can only show its help or complain.
-    """
-    ref = inspect.Parameter("ref", inspect.Parameter.KEYWORD_ONLY, annotation=Ref)
-    parameters = [ref, *(_fields(request) if request is not None else ()), *verb.own]
-
-    def command(**values: Any) -> None:
-        from zoo import model
-
-        ref, own = values.pop("ref"), {p.name: values.pop(p.name) for p in verb.own}
-        if request is None:
-            raise OptionError(f"name the model first, before any option: {ref}")
-        verb.run(model.load(ref, device=own["device"]), request(**values), own)
-
-    command.__doc__ = inspect.cleandoc(verb.help)
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
-
-
-def _fields(request: type) -> list[inspect.Parameter]:
-    """A dataclass's fields as options: `horizon` becomes --horizon, a single letter such as `n` becomes -n."""
-    types = get_type_hints(request)
-    return [
-        _parameter(
-            f.name,
-            types[f.name],
-            f.default,
-            *([f"-{f.name}"] if len(f.name) == 1 else []),
-            help=f.metadata.get("help", ""),
-        )
-        for f in fields(request)
-    ]
-
-
-def _request(verb: Verb, args: Sequence[str]) -> type | None:
-    """The request class of the model that the arguments after the verb begin with."""
-    if not args or args[0].startswith("-"):
-        return None
-    from zoo import manifest, reference, registry
-
-    described = manifest.read(reference.resolve(args[0]))
-    return verb.request(registry.domain(described.domain))
-
-
 def application(args: Sequence[str]) -> typer.Typer:
     """The Typer application for these arguments."""
     app = typer.Typer(
@@ -342,9 +214,8 @@ def application(args: Sequence[str]) -> typer.Typer:
     )
     app.command("list")(list_)
     app.command()(info)
-    for name, verb in VERBS.items():
-        request = _request(verb, args[1:]) if args and args[0] == name else None
-        app.command(name)(_command(verb, request))
+    for name, verb in verbs.VERBS.items():
+        app.command(name)(verbs.command(verb, args[1:] if args[:1] == [name] else ()))
     for function in (finetune, train, verify, demo):
         app.command()(function)
     return app
@@ -359,7 +230,7 @@ def main(args: Sequence[str] | None = None) -> None:
         )
     except UsageError as error:
         code = _complain(error.format_message())
-    except (ZooError, OSError) as error:
+    except (ZooError, OSError, ValueError) as error:  # the engine, which knows no zoo, raises ValueError
         code = _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = 130

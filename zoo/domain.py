@@ -17,9 +17,9 @@ Parameters that a domain narrows to classes of its own (its recipe, adapter, mod
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -27,14 +27,29 @@ from annotated_types import Ge, Gt, Le
 from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.objective import Objective
 from zoo.manifest import Source
+from zoo.requests import EvaluateRequest, SampleRequest, option
 
 if TYPE_CHECKING:
     import pandas
 
     from zoo.model import Model
 
+__all__ = [
+    "Adapter",
+    "Dataset",
+    "Domain",
+    "EvaluateRequest",
+    "Items",
+    "Recipe",
+    "SampleRequest",
+    "Sampling",
+    "Source",
+    "Split",
+    "Training",
+    "option",
+]
+
 Split = Literal["train", "validation"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,33 +201,6 @@ class Adapter(ABC):
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """The statistics as JSON; `Domain.adapter_from` makes an equal adapter of them."""
-
-
-def option(default: T, help: str) -> T:  # the default stands in for the field, as in dataclasses.field
-    """A field of a request that is also an option of the command line, with its help text."""
-    return field(default=default, metadata={"help": help})
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleRequest:
-    """What `zoo sample` asks of a domain. A subclass adds the domain's own options, made with `option`."""
-
-    data: Path | None = option(None, "Condition on this file: a forecast of its series, say.")
-    out: Path | None = option(None, "Write the samples to this file.")
-    plot: Path | None = option(None, "Draw the samples into this picture (.png, .svg or .pdf).")
-    n: int = option(16, "How many samples.")
-    seed: int = option(0, "Member i depends on (seed, i) alone.")
-    steps: int | None = option(None, "Steps of the sampler. (default: the model's own)")
-    sampler: str | None = option(None, "Name of the sampler. (default: the model's own)")
-    guidance: float | None = option(None, "Weight of classifier-free guidance. (default: the model's own)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateRequest:
-    """What `zoo evaluate` asks of a domain. A subclass adds the domain's own options, made with `option`."""
-
-    data: Path | None = option(None, "Evaluate on this file. (default: the domain's own evaluation)")
-    seed: int = option(0, "Seed of the samples.")
 
 
 class Domain(ABC):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo.errors import UnknownModelError
+from zoo.errors import CheckpointError, UnknownModelError
 from zoo.manifest import CARD, MANIFEST, WEIGHTS
 
 
@@ -18,23 +18,18 @@ def fetch(repo: str, revision: str | None) -> Path:
 
     Raises:
         UnknownModelError: if there is no such repository or revision, or the Hub cannot be reached.
+        CheckpointError: if the repository holds no checkpoint.
     """
-    from huggingface_hub import HfApi, errors, snapshot_download
+    from huggingface_hub import errors, hf_hub_download
     from huggingface_hub.utils import httpx
 
     shown = f"{repo}@{revision}" if revision else repo
-    files = [MANIFEST, WEIGHTS, CARD]
     try:
-        # The commit is resolved first, so that a push in between cannot mix two versions.
-        commit = HfApi().model_info(repo, revision=revision).sha
-        return Path(snapshot_download(repo, revision=commit, allow_patterns=files))
-    except errors.OfflineModeIsEnabled:
-        try:
-            return Path(
-                snapshot_download(repo, revision=revision, allow_patterns=files, local_files_only=True)
-            )
-        except errors.LocalEntryNotFoundError:
-            raise UnknownModelError(f"{shown}: not downloaded before, and HF_HUB_OFFLINE is set") from None
+        first = Path(hf_hub_download(repo, MANIFEST, revision=revision))
+        # The cache keeps a folder a commit: the rest comes from the same one, whatever is pushed in between.
+        for name in (WEIGHTS, CARD):
+            hf_hub_download(repo, name, revision=first.parent.name)
+        return first.parent
     except errors.GatedRepoError:
         raise UnknownModelError(
             f"{shown}: gated; ask for access on its page and log in: hf auth login"
@@ -45,8 +40,17 @@ def fetch(repo: str, revision: str | None) -> Path:
         ) from None
     except errors.RevisionNotFoundError:
         raise UnknownModelError(f"{shown}: the repository has no such revision") from None
+    except errors.RemoteEntryNotFoundError as error:
+        raise CheckpointError(f"{shown}: no checkpoint of the zoo: {_first_line(error)}") from None
     except errors.HFValidationError:
         raise UnknownModelError(f"{shown}: not a valid Hub repository name") from None
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnknownModelError(f"{shown}: the Hub cannot be reached: {cause}") from None
+    except errors.LocalEntryNotFoundError:
+        raise UnknownModelError(
+            f"{shown}: not in the cache, and the Hub is offline or out of reach"
+        ) from None
+    except (errors.HfHubHTTPError, httpx.HTTPError) as error:
+        raise UnknownModelError(f"{shown}: the Hub did not answer: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -164,7 +164,7 @@ def _run(
         }
         saving = Saving(folder, save_seconds, identity, resume)
     board = folder / checkpoint.BOARD if folder is not None and tensorboard else None
-    sources = (*model.provenance.sources, *(dataset.sources or (_source(data),)))
+    sources = (*model.provenance.sources, *(dataset.sources or _own(data)))
 
     def finish(fitted: Fitted) -> Model:
         model.denoiser.load_state_dict(fitted.tensors)
@@ -224,7 +224,9 @@ def _provenance(settings: Training, step: int, sources: tuple[Source, ...], pare
     )
 
 
-def _source(data: Any) -> Source:
-    """Data of the user's own, by file name or kind; the zoo does not know its licence."""
+def _own(data: Any) -> tuple[Source, ...]:
+    """Data of the user's own, by file name or kind; the zoo does not know their licence."""
+    if data is None:
+        return ()
     name = Path(data).name if isinstance(data, str | PathLike) else type(data).__name__
-    return Source(name, "unspecified")
+    return (Source(name, "unspecified"),)

@@ -1,0 +1,160 @@
+"""The command line: the whole way once, and one clear line for every kind of bad input."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from zoo.cli import main
+
+
+@pytest.fixture
+def zoo_(capsys, monkeypatch, tmp_path):
+    """Runs a command in a folder of its own: `zoo_("list")` gives (code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(args)
+        out, err = capsys.readouterr()
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, out, err
+
+    return run
+
+
+def test_the_whole_way_from_training_to_evaluation(zoo_, rings, tmp_path):
+    points = rings.example()
+    points.to_csv("points.csv", index=False)
+    (points * 0.5).to_csv("other.csv", index=False)
+    assert zoo_("train", "rings", "--data", "points.csv", "--steps", "200", "--out", "runs/a")[0] == 0
+    assert zoo_("finetune", "./runs/a", "--data", "other.csv", "--steps", "50", "--out", "runs/b")[0] == 0
+
+    code, out, _ = zoo_("info", "./runs/b")
+    assert code == 0
+    for told in ("rings-flow.tuned", "rings-flow before", "points.csv", "other.csv", "unspecified"):
+        assert told in out
+
+    for n, file in (("7", "seven.csv"), ("3", "three.csv")):
+        assert zoo_("sample", "./runs/a", "-n", n, "--seed", "1", "--out", file)[0] == 0
+    seven, three = pd.read_csv("seven.csv"), pd.read_csv("three.csv")
+    assert len(seven) == 7
+    assert (seven[:3] - three).abs().to_numpy().max() < 1e-5
+
+    code, out, _ = zoo_("evaluate", "runs/a", "--out", "metrics.csv")
+    assert code == 0
+    assert "off the ring" in out
+    assert pd.read_csv("metrics.csv")["off the ring"].item() < pd.read_csv("metrics.csv")["Gaussian"].item()
+
+    code, out, _ = zoo_("verify", "./runs/a")
+    assert code == 0
+    assert "model.safetensors: size and sha256" in out
+
+    assert zoo_("demo", "./runs/a", "--out", "shown")[0] == 0
+    assert len(pd.read_csv("shown/points.csv")) == 500
+
+    assert zoo_("train", "rings", "--like", "./runs/a", "--data", "points.csv", "--out", "runs/c")[0] == 0
+    first, again = ((tmp_path / "runs" / name / "model.safetensors").read_bytes() for name in "ac")
+    assert first == again
+
+
+def test_verify_finds_a_card_that_was_changed(zoo_, saved):
+    (saved / "README.md").write_text("trust me")
+    code, _, err = zoo_("verify", str(saved))
+    assert code == 2
+    assert "README.md" in err
+
+
+BAD = {
+    "no such command": (["sampel"], "sample"),
+    "no model": (["info", "nope-flow"], "no model named 'nope-flow'"),
+    "no reference": (["info", "what is this"], "names no model"),
+    "no folder": (["sample", "./nowhere"], "no such folder"),
+    "folder without a checkpoint": (["info", "./empty"], "zoo.json"),
+    "no domain": (["train", "nope", "--out", "x"], "no domain 'nope'"),
+    "missing argument": (["train"], "Missing"),
+    "missing option": (["finetune", "./saved"], "--data"),
+    "unknown option": (["sample", "./saved", "--colour", "red"], "--colour"),
+    "option of another type": (["sample", "./saved", "-n", "many"], "-n"),
+    "no samples": (["sample", "./saved", "-n", "0", "--out", "x"], "at least 1"),
+    "nowhere to write": (["sample", "./saved"], "--out"),
+    "no sampling steps": (["sample", "./saved", "--out", "x.csv", "--steps", "0"], "steps"),
+    "unknown device": (["sample", "./saved", "--out", "x.csv", "--device", "abacus"], "abacus"),
+    "no such file": (["finetune", "./saved", "--data", "absent.csv", "--out", "x"], "absent.csv"),
+    "file of another kind": (["finetune", "./saved", "--data", "noise.bin", "--out", "x"], ""),
+    "columns missing": (["finetune", "./saved", "--data", "columns.csv", "--out", "x"], "columns x and y"),
+    "empty file": (["finetune", "./saved", "--data", "empty.csv", "--out", "x"], ""),
+    "folder in use": (["finetune", "./saved", "--data", "good.csv", "--out", "busy"], "thesis.txt"),
+    "file in the place": (["finetune", "./saved", "--data", "good.csv", "--out", "good.csv"], "is a file"),
+    "no steps": (["finetune", "./saved", "--data", "good.csv", "--out", "x", "--steps", "0"], "steps"),
+    "two recipes": (["train", "rings", "--recipe", "a", "--like", "./saved", "--out", "x"], "not both"),
+    "damaged checkpoint": (["sample", "./damaged", "--out", "x.csv"], "sha256"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_ends_in_one_clear_line_and_code_2(case, zoo_, model, rings, tmp_path):
+    model.save("saved")
+    damaged = model.save("damaged")
+    manifest = json.loads((damaged / "zoo.json").read_text())
+    manifest["files"]["model.safetensors"]["sha256"] = "0" * 64
+    (damaged / "zoo.json").write_text(json.dumps(manifest))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "busy").mkdir()
+    (tmp_path / "busy" / "thesis.txt").touch()
+    (tmp_path / "noise.bin").write_bytes(bytes(range(256)) * 9)
+    (tmp_path / "columns.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "empty.csv").touch()
+    rings.example().to_csv("good.csv", index=False)
+    args, told = BAD[case]
+    code, _, err = zoo_(*args)
+    assert code == 2, err
+    assert err.count("\n") == 1
+    assert err.startswith("zoo: ")
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "command", ["", "list", "info", "sample", "finetune", "train", "evaluate", "verify", "demo"]
+)
+def test_help_shows_an_example(zoo_, command):
+    code, out, _ = zoo_(*command.split(), "--help")
+    assert code == 0
+    assert f"zoo {command}".strip() in out.split("Usage:")[1].split("\n", 1)[1]
+
+
+def test_help_of_a_model_lists_its_domain_s_options(zoo_, saved, rings, monkeypatch):
+    from dataclasses import dataclass
+
+    from zoo.domain import SampleRequest, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Request(SampleRequest):
+        radius: float | None = option(None, "Radius of the ring. [default: one]")
+
+    monkeypatch.setattr(type(rings), "sample_request", Request)
+    assert "--radius" not in zoo_("sample", "--help")[1]
+    _, out, _ = zoo_("sample", str(saved), "--help")
+    assert "--radius" in out
+    assert "[default: one]" in out
+    seen = []
+    monkeypatch.setattr(type(rings), "sample", lambda self, model, request: seen.append(request) or [])
+    assert zoo_("sample", str(saved), "--radius", "2", "--out", "x.csv")[0] == 0
+    assert seen[0].radius == 2.0
+
+
+def test_module_runs_as_the_command(python):
+    done = python("-m", "zoo", "info", "nope-flow")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_interrupt_ends_quietly_with_130(zoo_, saved, rings, monkeypatch):
+    def interrupted(self, model, request):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(rings), "sample", interrupted)
+    code, _, err = zoo_("sample", str(saved), "--out", "x.csv")
+    assert (code, err) == (130, "")

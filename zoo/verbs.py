@@ -1,0 +1,144 @@
+"""The commands whose options a domain declares: `zoo sample` and `zoo evaluate`.
+
+Typer reads a command's options from a function's signature. Here the signature is made from the fields of a
+request class (`zoo.requests`): of the domain's own, if the arguments begin with a model, so that
+``zoo sample REF --help`` lists what that model takes.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from zoo.errors import OptionError
+from zoo.requests import EvaluateRequest, SampleRequest
+
+if TYPE_CHECKING:
+    from zoo.domain import Domain
+    from zoo.model import Model
+
+Ref = Annotated[
+    str, typer.Argument(help="A name (zoo list), ./folder, org/repo or org/repo@revision.", metavar="REF")
+]
+
+
+def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
+    """An option: `horizon` becomes --horizon, a single letter such as `n` becomes -n."""
+    flags = [f"-{name}"] if len(name) == 1 else []
+    # Brackets are rich's markup in Typer's help, and plain text here.
+    typed = Annotated[
+        annotation, typer.Option(*flags, help=help.replace("[", r"\["), show_default=default is not None)
+    ]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=typed, default=default)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command whose options are the fields of a request class, and some of its own.
+
+    Attributes:
+        help: what ``--help`` says.
+        base: the request class while no model is known.
+        request: the domain's request class.
+        own: options that the domain does not see, after the request's.
+        run: gets the model, the request and the values of `own`.
+    """
+
+    help: str
+    base: type
+    request: Callable[["Domain"], type]
+    own: tuple[inspect.Parameter, ...]
+    run: Callable[["Model", Any, dict[str, Any]], None]
+
+
+def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None:
+    from zoo import show
+
+    if request.out is None and request.plot is None:
+        raise OptionError("nothing to write: give --out, --plot or both")
+    if request.n < 1:
+        raise OptionError(f"-n must be at least 1, not {request.n}")
+    show.files(model.domain.sample(model, request))
+
+
+def _evaluate(model: "Model", request: EvaluateRequest, own: dict[str, Any]) -> None:
+    from zoo import show
+
+    table = model.domain.evaluate(model, request)
+    show.frame(table)
+    if own["out"] is not None:
+        table.to_csv(own["out"], index=False)
+        show.files([own["out"]])
+
+
+_DEVICE = _parameter("device", str, "auto", "cpu, cuda, mps, or auto for the fastest there is.")
+_TABLE = _parameter("out", Path | None, None, "Also write the table to this CSV file.")
+
+VERBS = {
+    "sample": Verb(
+        """Draw samples, conditioned on data where the domain can.
+
+        The model comes first: zoo sample REF --help lists the options of its domain too.
+
+        \b
+        zoo sample timeseries-flow --data my.csv --horizon 24 -n 100 --out forecast.csv --plot fan.png
+        """,
+        SampleRequest,
+        lambda domain: domain.sample_request,
+        (_DEVICE,),
+        _sample,
+    ),
+    "evaluate": Verb(
+        """Measure a model beside simple baselines.
+
+        The model comes first: zoo evaluate REF --help lists the options of its domain too.
+
+        \b
+        zoo evaluate timeseries-flow
+        zoo evaluate ./runs/mine --data my.csv --out metrics.csv
+        """,
+        EvaluateRequest,
+        lambda domain: domain.evaluate_request,
+        (_DEVICE, _TABLE),
+        _evaluate,
+    ),
+}
+
+
+def command(verb: Verb, args: Sequence[str]) -> Callable[..., None]:
+    """The function that Typer makes the command of, given the arguments after the verb.
+
+    Raises:
+        ZooError: if they begin with a reference to no model.
+    """
+    request = _declared(verb, args)
+    types = get_type_hints(request)
+    options = [
+        _parameter(f.name, types[f.name], f.default, f.metadata.get("help", "")) for f in fields(request)
+    ]
+    ref = inspect.Parameter("ref", inspect.Parameter.KEYWORD_ONLY, annotation=Ref)
+    parameters = [ref, *options, *verb.own]
+
+    def function(**values: Any) -> None:
+        from zoo import model
+
+        ref, own = values.pop("ref"), {p.name: values.pop(p.name) for p in verb.own}
+        loaded = model.load(ref, device=own["device"])
+        verb.run(loaded, verb.request(loaded.domain)(**values), own)
+
+    function.__doc__ = inspect.cleandoc(verb.help)
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in parameters}
+    return function
+
+
+def _declared(verb: Verb, args: Sequence[str]) -> type:
+    if not args or args[0].startswith("-"):
+        return verb.base
+    from zoo import manifest, reference, registry
+
+    described = manifest.read(reference.resolve(args[0]))
+    return verb.request(registry.domain(described.domain))
