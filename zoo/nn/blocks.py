@@ -1,4 +1,5 @@
-"""Residual blocks on vectors. Every block starts as the identity, so that depth costs nothing at the start of training."""
+"""Residual blocks on vectors. Every block starts as the identity, so that depth costs nothing at the start
+of training."""
 
 import math
 
@@ -16,6 +17,7 @@ class FourierFeatures(nn.Module):
     def __init__(self, count: int, lowest: float = 0.5, highest: float = 200.0):
         super().__init__()
         self.width = 2 * count + 1
+        self.frequencies: Tensor
         frequencies = torch.linspace(math.log(lowest), math.log(highest), count).exp()
         self.register_buffer("frequencies", frequencies, persistent=False)
 

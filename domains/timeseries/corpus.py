@@ -1,0 +1,90 @@
+"""What `timeseries-flow` is pretrained on: the training splits of public data sets, beside the synthetic
+generator.
+
+The files lie under the folder that ZOO_DATA names (`protocols.data_folder`). Validation windows end before
+the test windows of every protocol start, and no training window reaches into a validation target.
+"""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from domains.timeseries.dataset import SHORTEST, Pool, synthetic_pool
+from domains.timeseries.protocols import (
+    ETT_TRAIN,
+    ETT_VALIDATION,
+    EXCHANGE_TRAIN,
+    M4_HORIZON,
+    data_folder,
+    load_ett,
+    load_exchange,
+    load_m4_hourly,
+)
+from zoo.domain import Split
+from zoo.manifest import Source
+
+ETT_URL = "https://github.com/zhouhaoyi/ETDataset"
+SOURCES = (
+    Source("ETTh1, ETTh2 and ETTm1, first 12 months", "CC-BY-ND-4.0", ETT_URL),
+    Source(
+        "M4 competition, hourly, training series", "not stated", "https://github.com/Mcompetitions/M4-methods"
+    ),
+    Source(
+        "Exchange rates 1990-2016, first 6,071 days",
+        "not stated",
+        "https://github.com/laiguokun/multivariate-time-series-data",
+    ),
+    Source("Jena weather station 2020, first 70 %", "not stated", "https://www.bgc-jena.mpg.de/wetter/"),
+    Source("Synthetic series of domains/timeseries/synthetic.py", "Apache-2.0"),
+)
+EXCHANGE_VALIDATION = EXCHANGE_TRAIN - 600
+WEATHER_TRAIN, WEATHER_VALIDATION = 36_887, 42_157  # 70 % and 80 % of 52,696 rows
+MISSING = -9999.0  # of the Jena station
+
+
+def load_weather(folder: str | Path | None = None) -> np.ndarray:
+    """Jena weather station: (52696, 21) values every 10 minutes, NaN where missing."""
+    archive = zipfile.ZipFile(data_folder(folder) / "weather" / "weather.zip")
+    with archive, archive.open("weather/weather.csv") as file:
+        frame = pd.read_csv(file, encoding="utf-8", encoding_errors="replace")
+    values = frame.iloc[:, 1:].to_numpy(float)
+    return np.where(values == MISSING, np.nan, values)
+
+
+def pools(split: Split, synthetic: float, folder: str | Path | None = None) -> list[Pool]:
+    """The series of one split, in pools with their shares of the mixture; that of the generator is given."""
+    quarter_hourly = pd.read_csv(data_folder(folder) / "ettm1" / "ETTm1.csv.gz").iloc[:, 1:].to_numpy(float)
+    ett = np.concatenate([load_ett("etth1", folder), load_ett("etth2", folder)], axis=1)
+    made = [
+        _pool("ETTh", ett, split, ETT_TRAIN, ETT_VALIDATION, 0.34),
+        _pool("ETTm", quarter_hourly, split, 4 * ETT_TRAIN, 4 * ETT_VALIDATION, 0.08, (1, 2)),
+        _pool("weather", load_weather(folder), split, WEATHER_TRAIN, WEATHER_VALIDATION, 0.08, (1, 3, 6)),
+        _pool("exchange", load_exchange(folder), split, EXCHANGE_VALIDATION, EXCHANGE_TRAIN, 0.16),
+    ]
+    m4 = [one.train[:, 0] for one in load_m4_hourly(folder)]
+    first = SHORTEST if split == "train" else None
+    spans = [
+        (first, len(one) - M4_HORIZON) if first is not None else (len(one) - M4_HORIZON, len(one))
+        for one in m4
+    ]
+    made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.34))
+    return [
+        *(replace(pool, share=(1 - synthetic) * pool.share) for pool in made),
+        synthetic_pool(split, synthetic),
+    ]
+
+
+def _pool(
+    name: str,
+    values: np.ndarray,
+    split: Split,
+    train: int,
+    validation: int,
+    share: float,
+    strides: tuple[int, ...] = (1,),
+) -> Pool:
+    span = (SHORTEST, train) if split == "train" else (train, validation)
+    return Pool(name, tuple(values.T), (span,) * values.shape[1], share, strides)
