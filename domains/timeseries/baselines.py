@@ -1,8 +1,8 @@
 """Floors: simple forecasts and imputations that a model must beat to be worth its weight.
 
-Every forecaster is `(history, horizon, n, seed, period) -> paths`: history (T, channels), oldest first, NaN where
-missing; paths (n, horizon, channels), joint over steps and channels wherever the method draws anything.
-Every imputer is `(values, period) -> values`: (T, channels) with the NaN filled.
+Every forecaster is `(history, horizon, n, seed, period) -> paths`: history (T, channels), oldest first, NaN
+where missing; paths (n, horizon, channels), joint over steps and channels wherever the method draws anything.
+Every imputer is `(values, period) -> values`: (T, channels), with the missing ones filled in.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 Forecaster = Callable[[np.ndarray, int, int, int, int], np.ndarray]
+Imputer = Callable[[np.ndarray, int], np.ndarray]
 
-PENALTIES = (1e-3, 1e-1, 1.0, 10.0)  # of the mean eigenvalue of the Gram matrix
-RESIDUALS = 1500  # newest windows whose residuals make the paths of ridge
+LAGS = 336
+PENALTIES = (1e-3, 1e-1, 1.0, 10.0)  # in units of the mean eigenvalue of the Gram matrix
+RECENT = 8000  # newest steps that a fit to one history looks at
+RESIDUALS = 1500  # newest windows whose residuals make the paths
 
 
 def linear(values: np.ndarray, period: int = 1) -> np.ndarray:
-    """Linear interpolation in time; the ends repeat the nearest value. A channel without any value becomes 0."""
+    """Linear interpolation in time; the ends repeat the nearest value, a channel without values becomes 0."""
     steps = np.arange(len(values))
     filled = np.zeros(values.shape)
     for c, known in enumerate(np.isfinite(values).T):
@@ -28,59 +31,71 @@ def linear(values: np.ndarray, period: int = 1) -> np.ndarray:
 
 
 def seasonal(values: np.ndarray, period: int) -> np.ndarray:
-    """Linear interpolation of what is left after the mean of each phase of the season is taken out."""
-    if len(values) < 2 * period:
-        return linear(values)
+    """Linear interpolation from season to season: between the same hour of the days before and after."""
     filled = linear(values)
-    profile = np.stack([filled[phase::period].mean(0) for phase in range(period)])
+    for phase in range(period):
+        own = values[phase::period]
+        filled[phase::period] = np.where(np.isfinite(own).any(axis=0), linear(own), filled[phase::period])
+    return filled
+
+
+def deseasonalised(values: np.ndarray, period: int) -> np.ndarray:
+    """Linear interpolation of what is left when the mean of each phase of the season is taken out."""
+    filled = linear(values)
+    profile = np.stack([filled[phase::period].mean(axis=0) for phase in range(min(period, len(values)))])
     profile = profile[np.arange(len(values)) % period]
     return profile + linear(values - profile)
 
 
-def seasonal_naive(history: np.ndarray, horizon: int, n: int = 100, seed: int = 0, period: int = 1) -> np.ndarray:
+def seasonal_naive(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:
     """The last season, repeated: n equal paths."""
     season = linear(history)[-period:]
     return np.repeat(season[np.arange(horizon) % len(season)][None], n, axis=0)
 
 
-def random_walk(history: np.ndarray, horizon: int, n: int = 100, seed: int = 0, period: int = 1) -> np.ndarray:
-    """The last value plus steps of the history drawn with replacement, all channels of one step together."""
+def random_walk(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:
+    """The last value plus steps of the history drawn with replacement, those of all channels together."""
     filled = linear(history)
-    steps = np.diff(filled, axis=0) if len(filled) > 1 else np.zeros((1, filled.shape[1]))
+    steps = np.diff(filled, axis=0) if len(filled) > 1 else np.zeros_like(filled)
     draws = np.random.default_rng(seed).integers(len(steps), size=(n, horizon))
     return filled[-1] + steps[draws].cumsum(axis=1)
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression of the next steps on the last ones, both in units of the window: (y - last) / std.
+    """Ridge regression of the next steps on the last ones, both in units of the window: (y − last)/std.
 
-    `weights` has the shape (channels, lags, horizon), or (1, lags, horizon) if all channels share them. A path is the
-    point forecast plus the residuals of one window of the history, the same window in every channel.
+    A path is the point forecast plus the residuals of one window of the history, the same one in every
+    channel.
+
+    Attributes:
+        weights: (channels, lags, horizon), or (1, lags, horizon) if the channels share them.
     """
 
     weights: np.ndarray
 
-    def __call__(self, history: np.ndarray, horizon: int, n: int = 100, seed: int = 0, period: int = 1) -> np.ndarray:
-        _, lags, trained = self.weights.shape
-        filled = linear(history)
-        if horizon > trained:
-            raise ValueError(f"this ridge was fitted for horizons up to {trained}, not {horizon}: fit it for {horizon}")
-        if len(filled) < lags + horizon:
-            raise ValueError(f"ridge on {lags} lags needs a history of {lags + horizon} steps or more, got {len(filled)}")
-        weights = self.weights[..., :horizon]
-        past, future = _windows(filled[-(lags + horizon + RESIDUALS) :], lags, horizon)  # (channels, windows, ·)
-        residuals = future - past @ weights
-        last, scale = _units(filled[-lags:].T)  # (channels, 1)
-        point = ((filled[-lags:].T - last) / scale)[:, None] @ weights  # (channels, 1, horizon)
+    def __call__(self, history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:
+        _, lags, longest = self.weights.shape
+        if horizon > longest or len(history) < lags + horizon:
+            raise ValueError(
+                f"this ridge forecasts up to {longest} steps from {lags + horizon} or more, "
+                f"not {horizon} from {len(history)}"
+            )
+        weights, filled = self.weights[..., :horizon], linear(history)
+        past, future = _windows(filled[-(lags + horizon + RESIDUALS) :], lags, horizon)
+        residuals = future - past @ weights  # (channels, windows, horizon)
+        newest = filled[-lags:].T
+        last, scale = _units(newest)
+        point = ((newest - last) / scale)[:, None] @ weights  # (channels, 1, horizon)
         draws = np.random.default_rng(seed).integers(residuals.shape[1], size=n)
         return (last[:, None] + scale[:, None] * (point + residuals[:, draws])).transpose(1, 2, 0)
 
 
-def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = 336) -> Ridge:
+def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> Ridge:
     """One ridge shared by every channel of every series (T, channels) that is long enough.
 
-    The penalty is the best of PENALTIES on the last quarter of each series' windows, after a fit on those before.
+    The penalty is the best of PENALTIES on the last quarter of each series' windows, after a fit on those
+    before.
     """
     early, late = [], []
     for values in series:
@@ -88,29 +103,37 @@ def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = 336) -> Ri
             continue
         past, future = _windows(linear(values), lags, horizon)
         cut = 3 * past.shape[1] // 4
-        before = max(cut - horizon, cut // 2)  # no target of the fit lies in the held-out part, if there is room
+        before = max(
+            cut - horizon, cut // 2
+        )  # if there is room, no target of the fit lies in the held-out part
         early.append((past[:, :before].reshape(-1, lags), future[:, :before].reshape(-1, horizon)))
         late.append((past[:, cut:].reshape(-1, lags), future[:, cut:].reshape(-1, horizon)))
     if not early:
         raise ValueError(f"ridge on {lags} lags needs a series of {lags + horizon + 4} steps or more")
     x, y = (np.concatenate(part) for part in zip(*early, strict=True))
     held_x, held_y = (np.concatenate(part) for part in zip(*late, strict=True))
-    solutions = [_solve(x.T @ x, x.T @ y, penalty) for penalty in PENALTIES]
+    gram, cross = x.T @ x, x.T @ y
+    solutions = [_solve(gram, cross, penalty) for penalty in PENALTIES]
     best = int(np.argmin([np.square(held_y - held_x @ weights).mean() for weights in solutions]))
-    gram, cross = x.T @ x + held_x.T @ held_x, x.T @ y + held_x.T @ held_y
-    return Ridge(_solve(gram, cross, PENALTIES[best])[None])
+    return Ridge(_solve(gram + held_x.T @ held_x, cross + held_x.T @ held_y, PENALTIES[best])[None])
 
 
-def ridge(history: np.ndarray, horizon: int, n: int = 100, seed: int = 0, period: int = 1) -> np.ndarray:
-    """Ridge on up to 336 lags, fitted to each channel of this history; a random walk where it is too short to fit."""
-    lags = min(336, (len(history) - horizon) // 2)
+def ridge(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:
+    """Ridge on up to LAGS steps, fitted to each channel of this history; a random walk if it is too short."""
+    lags = min(LAGS, (len(history) - horizon) // 2)
     if lags < 4:
         return random_walk(history, horizon, n, seed, period)
-    fits = [fit_ridge([history[:, c : c + 1]], horizon, lags) for c in range(history.shape[1])]
-    return Ridge(np.concatenate([fit.weights for fit in fits]))(history, horizon, n, seed, period)
+    recent = linear(history)[-RECENT:]
+    fits = [fit_ridge([recent[:, [c]]], horizon, lags) for c in range(recent.shape[1])]
+    return Ridge(np.concatenate([fit.weights for fit in fits]))(recent, horizon, n, seed, period)
 
 
-FLOORS: dict[str, Forecaster] = {"seasonal naive": seasonal_naive, "random walk": random_walk, "ridge": ridge}
+FLOORS: dict[str, Forecaster] = {
+    "seasonal naive": seasonal_naive,
+    "random walk": random_walk,
+    "ridge": ridge,
+}
+IMPUTERS: dict[str, Imputer] = {"linear": linear, "seasonal": seasonal, "deseasonalised": deseasonalised}
 
 
 def _units(past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +143,7 @@ def _units(past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _windows(values: np.ndarray, lags: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every (past, future) pair of (T, channels) values, in units of its past: (channels, windows, lags | horizon)."""
+    """Every past and future of (T, channels) values, in units of the past: (channels, windows, ·)."""
     windows = sliding_window_view(values, lags + horizon, axis=0).swapaxes(0, 1)
     last, scale = _units(windows[..., :lags])
     windows = (windows - last) / scale
