@@ -114,7 +114,7 @@ class Encoded:
 
     def repeat(self, n: int) -> Encoded:
         """The same for n rows: see `repeat`."""
-        loc, scale = (repeat(v, n) if isinstance(v, Tensor) else v for v in (self.loc, self.scale))
+        loc, scale = (repeat(v, n) if isinstance(v, Tensor) and v.ndim else v for v in (self.loc, self.scale))
         return Encoded({name: repeat(value, n) for name, value in self.cond.items()}, loc, scale)
 
     def standardise(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.engine.denoiser import Denoiser, Encoded, repeat
 from zoo.engine.path import expand
 
-BAD = "bad/"  # marks the conditions of the worse estimate among the encoded ones
+GOOD, BAD = "good/", "bad/"  # mark the encoded conditions of either estimate, also where guides are nested
 
 
 def _join(good: Encoded, bad: Encoded) -> Encoded:
@@ -29,13 +29,12 @@ def _join(good: Encoded, bad: Encoded) -> Encoded:
                 "the two sides of guidance standardise x differently (loc and scale of their encoders): "
                 "their estimates cannot be combined"
             )
-    return Encoded(good.cond | {BAD + name: value for name, value in bad.cond.items()}, good.loc, good.scale)
+    cond = {prefix + name: v for prefix, side in ((GOOD, good), (BAD, bad)) for name, v in side.cond.items()}
+    return Encoded(cond, good.loc, good.scale)
 
 
-def _part(cond: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The conditions of the good and of the bad estimate."""
-    bad = {name.removeprefix(BAD): value for name, value in cond.items() if name.startswith(BAD)}
-    return {name: value for name, value in cond.items() if not name.startswith(BAD)}, bad
+def _side(cond: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in cond.items() if name.startswith(prefix)}
 
 
 def _inside(t: Tensor, interval: tuple[float, float]) -> Tensor:
@@ -80,7 +79,7 @@ class ClassifierFree(Denoiser):
         return _join(self.denoiser.encode(cond, mask), self.denoiser.encode(cond | null, mask))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        good, bad = _part(cond)
+        good, bad = _side(cond, GOOD), _side(cond, BAD)
         inside = _inside(t, self.interval)
         if not inside.any():
             return self.denoiser(x_t, t, good, mask)
@@ -115,7 +114,7 @@ class Autoguidance(Denoiser):
         return _join(self.denoiser.encode(cond, mask), self.guide.encode(cond, mask))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        good, bad = _part(cond)
+        good, bad = _side(cond, GOOD), _side(cond, BAD)
         x_hat = self.denoiser(x_t, t, good, mask)
         inside = _inside(t, self.interval)
         if not inside.any():

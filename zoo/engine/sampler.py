@@ -175,7 +175,8 @@ def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, We
 
 def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, Weights]:
     """x̄ = x̂ + h/(2 h_prev) (x̂ − x̂_prev), h the steps in λ (Lu et al. 2022, algorithm 2)."""
-    h = path.log_snr(times).diff(dim=0)
+    alpha, sigma = path.landing(times)
+    h = (alpha / sigma).log().diff(dim=0)
     # steps from pure noise or to the data are infinite in λ, and stay of first order
     back = torch.where(h[1:].isfinite(), h[1:] / (2 * h[:-1]), 0.0)
     return [torch.ones_like(times[:1]), *torch.stack([1 + back, -back], 1)], []
@@ -184,7 +185,7 @@ def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[We
 def polynomial_in_angle(path: GaussianPath, times: Tensor, eta: float, order: int) -> tuple[Weights, Weights]:
     """x̄ = the mean under d(u^(1 + η²)) of the polynomial in θ through the latest estimates.
 
-    They are as many as the order, but fewer in the first steps. To correct, the end of the step is one of them.
+    They are as many as the order, fewer in the first steps. To correct, the end of the step is among them.
     """
     if order < 2:
         raise ValueError(f"order is {order}, but must be at least 2: for the first order, use euler")

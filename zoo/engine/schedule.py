@@ -7,8 +7,8 @@
     logistic   λ at the quantiles of a logistic law of mean 0.6 and scale 1.25: fine where data of unit
                variance take their shape, and reaching over the whole line, so that no end need be cut off
 
-"logsnr" and "rho" need a finite range: where the path has none, the first step goes from t = 1 to below σ/α =
-80 and the last from σ/α = 0.002 to t = 0. All but the first two give the same noise levels on every path.
+"logsnr" and "rho" need a finite range: where the path has none, σ/α = 80 and 0.002 stand for its ends. All
+but the first two give the same noise levels on every path.
 """
 
 from __future__ import annotations
@@ -40,23 +40,22 @@ def grid(path: GaussianPath, steps: int, kind: str = "logistic") -> Tensor:
     if steps < 1:
         raise ValueError(f"steps is {steps}, but a sampler takes at least one step")
     u = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-    low, high = path.log_snr(torch.tensor([1.0, 0.0], dtype=torch.float64)).tolist()  # −∞ and ∞ on most paths
     if kind == "uniform":
         return u
     if kind == "shifted":
         return shifted(u, SHIFT)
-    if kind == "logistic":
-        ends = torch.sigmoid((LOGISTIC_MEAN - torch.tensor([low, high]).double()) / LOGISTIC_SCALE)
-        log_snr = LOGISTIC_MEAN - LOGISTIC_SCALE * torch.logit(ends[1] + u * (ends[0] - ends[1]))
-    elif kind in ("logsnr", "rho"):
-        low, high = max(low, -math.log(SIGMA_MAX)), min(high, -math.log(SIGMA_MIN))
-        u = torch.linspace(1, 0, max(steps, 2), dtype=torch.float64)
-        if kind == "logsnr":
-            log_snr = high + u * (low - high)
-        else:
-            a, b = math.exp(-high / RHO), math.exp(-low / RHO)
-            log_snr = -RHO * torch.log(a + u * (b - a))
-        log_snr = torch.cat([log_snr[:steps], log_snr[-1:]])
+    noise, data = path.log_snr(
+        torch.tensor([1.0, 0.0], dtype=torch.float64)
+    ).tolist()  # −∞ and ∞ on most paths
+    low, high = max(noise, -math.log(SIGMA_MAX)), min(data, -math.log(SIGMA_MIN))
+    if kind == "logsnr":
+        log_snr = high + u * (low - high)
+    elif kind == "rho":
+        a, b = math.exp(-high / RHO), math.exp(-low / RHO)
+        log_snr = -RHO * torch.log(a + u * (b - a))
+    elif kind == "logistic":
+        a, b = (torch.sigmoid((LOGISTIC_MEAN - torch.tensor(end)) / LOGISTIC_SCALE) for end in (data, noise))
+        log_snr = LOGISTIC_MEAN - LOGISTIC_SCALE * torch.logit(a + u * (b - a))
     else:
         raise ValueError(f"unknown grid {kind!r}: choose from {', '.join(GRIDS)}")
     times = path.time(log_snr)
