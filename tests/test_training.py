@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.checkpoint import STATE
+from zoo.checkpoint import PARTIAL, STATE
 from zoo.domain import Dataset, Items, Training
 from zoo.engine import PATHS, Batch, NetworkDenoiser, Objective
 from zoo.errors import DataError, OptionError, TrainingError
@@ -103,13 +103,13 @@ def test_signals_save_first(tmp_path, number, error):
     handler = signal.getsignal(number)
     with pytest.raises(error):
         run(Watched(lambda batch: os.kill(os.getpid(), number), 7), tmp_path, seconds=1e9)
-    assert read_state(tmp_path / STATE)["step"] == 7
+    assert read_state(tmp_path / STATE)["step"] in (6, 7)  # the batch of step 7 is drawn while step 6 runs
     assert signal.getsignal(number) is handler
 
 
 def test_killed_process_resumes_from_its_last_save(plugins, tmp_path, python):
     """The real thing: SIGKILL from outside, then the same command with --resume."""
-    command = ["-m", "zoo", "train", "rings", "--steps", "300", "--device", "cpu"]
+    command = ["-m", "zoo", "train", "rings", "--steps", "150", "--device", "cpu"]
     often = "import zoo.training; zoo.training.train.__kwdefaults__['save_seconds'] = 0.0"
     code = f"{often}\nfrom zoo.cli import main; main()"
     paths = os.pathsep.join([str(plugins), str(os.getcwd())])
@@ -124,6 +124,7 @@ def test_killed_process_resumes_from_its_last_save(plugins, tmp_path, python):
         time.sleep(0.01)
     process.kill()
     process.wait()
+    (tmp_path / "killed" / PARTIAL).write_bytes(b"cut short")  # killed in the middle of a save
     assert not (tmp_path / "killed" / "zoo.json").exists()
     refused = python(*command, "--out", "killed", cwd=tmp_path)
     assert refused.returncode == 2
@@ -181,6 +182,11 @@ def test_divergence_is_told_with_its_step_and_keeps_the_best(tmp_path):
     assert all(t.isfinite().all() for t in caught.value.best.tensors.values())
 
 
+def test_held_out_data_that_give_no_loss_are_refused():
+    with pytest.raises(TrainingError, match="held-out data is nan at the start"):
+        fit(denoiser(), Items(points(0)), Items(points(1) * float("nan")), SHORT, show=False)
+
+
 def test_diverged_training_leaves_a_checkpoint_that_loads(rings, tmp_path, monkeypatch):
     recipe = replace(rings.recipes["rings-flow"], training=SHORT)
     honest = rings.dataset
@@ -223,10 +229,10 @@ def test_finetuning_that_does_not_help_gives_the_model_back(model, rings):
 
 
 def test_finetuning_adapts_and_leaves_the_model_alone(rings):
-    model = zoo.train(rings, rings.example(), steps=300, show=False)
+    model = zoo.train(rings, rings.example(), show=False)
     before = {name: t.clone() for name, t in model.denoiser.state_dict().items()}
     squashed = rings.example() * 0.5 + 3
-    tuned = zoo.finetune(model, squashed, steps=300, lr=1e-3, show=False)
+    tuned = zoo.finetune(model, squashed, steps=400, lr=5e-3, show=False)
     assert all(torch.equal(t, before[name]) for name, t in model.denoiser.state_dict().items())
     assert tuned.metrics[0].value < tuned.metrics[0].baseline
     center = tuned.sample(500, seed=0).mean()
@@ -239,8 +245,8 @@ def test_finetuning_adapts_and_leaves_the_model_alone(rings):
 
 
 def test_training_learns_the_ring(rings):
-    table = zoo.train(rings, rings.example(), steps=600, show=False).evaluate()
-    assert table["off the ring"].item() < 0.4 * table["Gaussian"].item()
+    table = zoo.train(rings, rings.example(), show=False).evaluate()
+    assert table["off the ring"].item() < 0.25 * table["Gaussian"].item()
 
 
 def test_members_do_not_change_when_more_are_drawn(model):

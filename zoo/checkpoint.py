@@ -23,8 +23,8 @@ from zoo.errors import CheckpointError
 from zoo.manifest import CARD, LOG, MANIFEST, WEIGHTS, File, Manifest, Tensor
 
 # What may stand in a folder that `write` replaces: a checkpoint, and what a training run keeps beside it.
-STATE, BOARD = "training.safetensors", "tensorboard"
-OURS = {MANIFEST, WEIGHTS, CARD, LOG, STATE, BOARD}
+STATE, PARTIAL, BOARD = "training.safetensors", "training.safetensors.partial", "tensorboard"
+OURS = {MANIFEST, WEIGHTS, CARD, LOG, STATE, PARTIAL, BOARD}
 
 DTYPES = {
     torch.float64: "F64",

@@ -197,7 +197,7 @@ def demo(
             raise ZooError("no model is installed, so there is nothing to show")
     for name in refs:
         loaded = model.load(name)
-        show.title(f"{loaded.name}: {loaded.recipe.summary}")
+        show.title(": ".join(text for text in (loaded.name, loaded.recipe.summary) if text))
         out.mkdir(parents=True, exist_ok=True)
         show.files(loaded.domain.demo(loaded, out))
 

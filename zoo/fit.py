@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from zoo.checkpoint import LOG, STATE
 from zoo.domain import Dataset, Training
-from zoo.engine.denoiser import NetworkDenoiser
+from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.ema import PowerEMA
 from zoo.errors import TrainingError
 from zoo.progress import Reporter
@@ -119,14 +120,18 @@ def fit(
         Reporter(run.step, training.steps, log=logs and logs / LOG, board=board, show=show) as report,
         _signals(saving is not None) as caught,
         _seeded_globals(denoiser),
+        ThreadPoolExecutor(1) as ahead,  # the next batch is drawn while the network works on this one
     ):
         last = time.monotonic()
+        drawn = ahead.submit(draw, data, training, run.step)
         while True:
             if run.step % training.validate_every == 0 or run.step == training.steps:
                 report.validated(run.step, run.validate())
             if run.step == training.steps:
                 return run.best
-            loss, norm = run.advance(data)
+            batch = drawn.result()
+            drawn = ahead.submit(draw, data, training, run.step + 1)
+            loss, norm = run.advance(batch)
             report.step(run.step, loss, run.rate, norm)
             if saving is not None and (caught or time.monotonic() - last >= saving.seconds):
                 run.save(saving)
@@ -136,6 +141,11 @@ def fit(
                 if caught[0] == signal.SIGINT:
                     raise KeyboardInterrupt
                 raise SystemExit(128 + caught[0])
+
+
+def draw(data: Dataset, training: Training, step: int) -> Batch:
+    """The batch of a step: a function of the data, the seed and the step alone."""
+    return data.batch(training.batch_size, generator("cpu", training.seed, "data", step))
 
 
 def learning_rate(step: int, training: Training) -> float:
@@ -191,13 +201,13 @@ class _Run:
         self.rate = 0.0
         self.best = Fitted({}, 0, math.inf, math.inf)
 
-    def advance(self, data: Dataset) -> tuple[float, float]:
+    def advance(self, batch: Batch) -> tuple[float, float]:
         """One optimiser step; returns the loss and the gradient's norm before clipping."""
         training, k = self.training, self.step
-        batch = data.batch(training.batch_size, generator("cpu", training.seed, "data", k)).to(self.device)
         torch.manual_seed(seed_of(training.seed, "dropout", k))
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.denoiser.loss(batch, generator(self.device, training.seed, "noise", k)).mean()
+        noise = generator(self.device, training.seed, "noise", k)
+        loss = self.denoiser.loss(batch.to(self.device), noise).mean()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip)
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
@@ -224,8 +234,12 @@ class _Run:
             noise = generator(self.device, self.training.seed, "validation noise")
             per_item = [self.averaged.loss(batch.to(self.device), noise) for batch in self.held_out]
             losses.append(torch.cat(per_item).mean().item())
-        lowest = min(losses)  # a NaN never wins: it compares false with everything
-        if self.step == 0 or lowest < self.best.loss:
+        lowest = min(losses)
+        if not math.isfinite(lowest) and self.step == 0:
+            raise TrainingError(
+                f"the loss on held-out data is {lowest} at the start: look for extreme values"
+            )
+        if lowest < self.best.loss:  # a NaN compares false
             chosen = candidates[losses.index(lowest)]
             kept = {name: t.detach().clone() for name, t in chosen.items()}
             self.best = Fitted(kept, self.step, lowest, lowest if self.step == 0 else self.best.first)

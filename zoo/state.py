@@ -13,14 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from zoo.checkpoint import PARTIAL
 from zoo.errors import TrainingError
 
 
 def write_state(path: Path, tree: Any) -> None:
-    """Writes the tree; a kill at any moment leaves the old file or the new one."""
+    """Writes the tree; a kill at any moment leaves the old file or the new one, whole."""
     tensors: dict[str, torch.Tensor] = {}
     skeleton = json.dumps(_pack(tree, tensors))
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(PARTIAL)
     save_file(tensors, partial, metadata={"state": skeleton})
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
