@@ -1,7 +1,7 @@
 """The verbs `zoo.train` and `zoo.finetune`: data and weights in, a model out. The loop is `zoo.fit`."""
 
 import datetime
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from zoo.manifest import MANIFEST, Metric, Provenance, Source
 from zoo.model import Model, build, load, pick_device
 
 SAVE_SECONDS = 60.0
+OWN_LICENCE = "unspecified: depends on the training data"
 
 
 def train(
@@ -56,6 +57,7 @@ def train(
         DataError: if the data cannot be used.
         TrainingError: if the loss stops being finite, or `out` cannot be resumed.
     """
+    keeping = _keeping(out, resume, tensorboard, show, save_seconds)
     found = registry.domain(domain) if isinstance(domain, str) else domain
     chosen = recipe if isinstance(recipe, Recipe) else _recipe(found, recipe)
     chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
@@ -67,20 +69,10 @@ def train(
         adapter,
         denoiser,
         name=chosen.name,
-        licence=chosen.licence if data is None else "unspecified: depends on the training data",
+        licence=chosen.licence if data is None else OWN_LICENCE,
         provenance=_provenance(chosen.training, 0, (), ""),
     )
-    return _run(
-        untrained,
-        chosen.training,
-        data,
-        parent="",
-        out=out,
-        resume=resume,
-        tensorboard=tensorboard,
-        show=show,
-        save_seconds=save_seconds,
-    )
+    return _run(untrained, chosen.training, data, keeping, parent="")
 
 
 def finetune(
@@ -114,56 +106,57 @@ def finetune(
     """
     if data is None:
         raise OptionError("fine-tuning needs data")
+    keeping = _keeping(out, resume, tensorboard, show, save_seconds)
     parent = model if isinstance(model, Model) else load(model)
     tuned = parent.copy().to(device)
     settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
+    tuned.licence = OWN_LICENCE
     tuned.name = f"{parent.name.partition('.')[0]}.tuned"
-    return _run(
-        tuned,
-        settings,
-        data,
-        parent=parent.name,
-        out=out,
-        resume=resume,
-        tensorboard=tensorboard,
-        show=show,
-        save_seconds=save_seconds,
-    )
+    return _run(tuned, settings, data, keeping, parent=parent.name)
 
 
-def _run(
-    model: Model,
-    settings: Training,
-    data: Any,
-    *,
-    parent: str,
-    out: str | PathLike[str] | None,
-    resume: bool,
-    tensorboard: bool,
-    show: bool | None,
-    save_seconds: float,
-) -> Model:
-    """Fits `model` in place, saves it to `out`, and returns it."""
-    domain, recipe = model.domain, model.recipe
+@dataclass(frozen=True)
+class _Keeping:
+    """What a run leaves behind while it goes on, and what it shows; see `train`."""
+
+    folder: Path | None
+    resume: bool
+    tensorboard: bool
+    show: bool | None
+    save_seconds: float
+
+
+def _keeping(
+    out: str | PathLike[str] | None, resume: bool, tensorboard: bool, show: bool | None, save_seconds: float
+) -> _Keeping:
+    """Checks the folder before any work is done."""
+    if out is None:
+        if resume or tensorboard:
+            raise OptionError("resume and tensorboard need a folder: out=...")
+        return _Keeping(None, resume, tensorboard, show, save_seconds)
+    folder = Path(out).expanduser()
+    checkpoint.check_place(folder)
+    if resume and (folder / MANIFEST).is_file() and not (folder / checkpoint.STATE).is_file():
+        raise TrainingError(f"{folder}: the run there is finished: nothing to resume")
+    return _Keeping(folder, resume, tensorboard, show, save_seconds)
+
+
+def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, parent: str) -> Model:
+    """Fits `model` in place, saves it where asked, and returns it."""
+    domain, recipe, folder = model.domain, model.recipe, keeping.folder
     dataset = domain.dataset(data, "train", recipe, model.adapter)
     held_out = domain.dataset(data, "validation", recipe, model.adapter)
-    folder = Path(out).expanduser() if out is not None else None
-    if folder is None and (resume or tensorboard):
-        raise OptionError("resume and tensorboard need a folder: out=...")
-    saving = None
+    saving = board = None
     if folder is not None:
-        checkpoint.check_place(folder)
-        if resume and (folder / MANIFEST).is_file() and not (folder / checkpoint.STATE).is_file():
-            raise TrainingError(f"{folder}: the run there is finished: nothing to resume")
         identity = {
             "recipe": typed.to_json(recipe),
             "parent": parent,
             "items": len(dataset),
             "held_out": len(held_out),
         }
-        saving = Saving(folder, save_seconds, identity, resume)
-    board = folder / checkpoint.BOARD if folder is not None and tensorboard else None
+        saving = Saving(folder, keeping.save_seconds, identity, keeping.resume)
+        board = folder / checkpoint.BOARD if keeping.tensorboard else None
     sources = (*model.provenance.sources, *(dataset.sources or _own(data)))
 
     def finish(fitted: Fitted) -> Model:
@@ -177,7 +170,9 @@ def _run(
         return model
 
     try:
-        return finish(fit(model.denoiser, dataset, held_out, settings, saving=saving, board=board, show=show))
+        return finish(
+            fit(model.denoiser, dataset, held_out, settings, saving=saving, board=board, show=keeping.show)
+        )
     except DivergedError as error:
         if folder is None or error.best.step == 0:
             raise
