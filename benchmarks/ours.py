@@ -46,3 +46,32 @@ def accuracy_cases() -> tuple[dict[str, Callable], dict[str, Callable]]:
     stochastic = ("ddpm", "sde", "churn")
     ours = ({n: partial(solve, n, calls.get(n, 1)) for n in names} for names in (deterministic, stochastic))
     return next(ours), next(ours)
+
+
+class Half(Denoiser):
+    """The trivial network of the overhead benchmark."""
+
+    def __init__(self):
+        super().__init__()
+        self.path = Linear()
+
+    def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        return Encoded(cond)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        return x_t * 0.5
+
+
+def sampler_cases(shape: tuple[int, ...], steps: int) -> list[tuple]:
+    """(name, setup, run, network calls a step, reset); the run includes what a sampler works out first."""
+    denoiser, times = Half(), grid(Linear(), steps)
+
+    def case(name: str, calls: int) -> tuple:
+        def run(_: None, x: Tensor) -> Tensor:
+            for state in SAMPLERS[name](denoiser, x, times, cond={}):
+                x = state
+            return x
+
+        return name, lambda: None, run, calls, None
+
+    return [case("euler", 1), case("dpmpp2m", 1), case("adams2", 1), case("adams3", 1), case("heun", 2)]

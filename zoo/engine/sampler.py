@@ -78,10 +78,9 @@ class Sampler(Protocol):
     ) -> Iterator[Tensor]: ...
 
 
-Weights = list[Tensor]  # one entry a step, of shape (nodes,) or (nodes, B), the latest estimate first
-Rule = Callable[
-    [GaussianPath, Tensor, float], tuple[Weights, Weights]
-]  # (path, times, η) -> predict, correct
+# (path, times, η) -> the weights of the latest estimates that predict each step, and those that correct it
+# (or none), of shape (steps, nodes) or (steps, nodes, B): the latest first, 0 for those not made yet
+Rule = Callable[[GaussianPath, Tensor, float], tuple[Tensor, Tensor]]
 
 
 def _gaussian(denoiser: Denoiser) -> GaussianPath:
@@ -96,9 +95,10 @@ def _source(noise: Noise | None) -> Noise:
     return noise
 
 
-def _rows(table: Tensor, x: Tensor) -> list[Tensor]:
-    """Split numbers, `(rows,)` or `(rows, B)`, into tensors that broadcast against x."""
-    return list(table.to(x).reshape(len(table), -1, *(1,) * (x.ndim - 1)).unbind())
+def _split(table: Tensor, x: Tensor) -> list[list[Tensor]]:
+    """Split numbers, `(steps, k)` or `(steps, k, B)`, into k tensors a step that broadcast against x."""
+    shaped = table.to(x).reshape(*table.shape[:2], *(table.shape[2:] or (1,)), *(1,) * (x.ndim - 1))
+    return [list(row.unbind()) for row in shaped.unbind()]
 
 
 def _moments(times: Tensor, x: Tensor) -> list[Tensor]:
@@ -120,12 +120,12 @@ def _pin(x: Tensor, mask: Tensor | None, known: Tensor | None) -> Tensor:
     return x if mask is None or known is None else torch.where(mask, x, known)
 
 
-def _sum(a: Tensor, x: Tensor, weights: Sequence[Tensor], estimates: Sequence[Tensor]) -> Tensor:
-    """a x + Σ weights · estimates."""
-    x = a * x
-    for weight, estimate in zip(weights, estimates, strict=True):
-        x = torch.addcmul(x, weight, estimate)
-    return x
+def _sum(weights: Sequence[Tensor], terms: Sequence[Tensor]) -> Tensor:
+    """Σ weights · terms, over the terms that there are."""
+    total = weights[0] * terms[0]
+    for weight, term in zip(weights[1:], terms[1:], strict=False):
+        total.addcmul_(weight, term)
+    return total
 
 
 def multistep(
@@ -149,40 +149,43 @@ def multistep(
     path = _gaussian(denoiser)
     a, b, c = path.transition(times[:-1], times[1:], eta)
     predict, correct = (
-        [_rows(b_i * w, x) for b_i, w in zip(b, weights, strict=False)] for weights in rule(path, times, eta)
+        _split(torch.cat([a[: len(w), None], b[: len(w), None] * w], 1), x) for w in rule(path, times, eta)
     )
-    a, c = _rows(a, x), _rows(c, x)
-    estimates, start, kick = [], x, None
+    kicks = _split(c[:, None], x)
+    start, kick, estimates = x, None, []
     x = _pin(x, mask, known)
     for i, t in enumerate(_moments(times[:-1], x)):
-        estimates = [denoiser(x, t, cond, mask), *estimates[: len(predict[i]) - 1]]
+        estimates = [denoiser(x, t, cond, mask), *estimates[: len(predict[i]) - 2]]
         if correct and i > 0:
-            x = _sum(a[i - 1], start, correct[i - 1], estimates)
+            x = _sum(correct[i - 1], [start, *estimates])
             x = x if kick is None else x + kick
         start = x
-        x = _sum(a[i], start, predict[i], estimates)
+        x = _sum(predict[i], [start, *estimates])
         if draw is not None:
-            kick = c[i] * draw()
+            kick = kicks[i][0] * draw()
             x = x + kick
         x = _pin(x, mask, known)
         yield x
 
 
-def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, Weights]:
+def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
     """x̄ = x̂ at t."""
-    return list(torch.ones_like(times[:-1]).unsqueeze(1)), []
+    weights = torch.ones_like(times[:-1]).unsqueeze(1)
+    return weights, weights[:0]
 
 
-def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[Weights, Weights]:
+def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
     """x̄ = x̂ + h/(2 h_prev) (x̂ − x̂_prev), h the steps in λ (Lu et al. 2022, algorithm 2)."""
     alpha, sigma = path.landing(times)
     h = (alpha / sigma).log().diff(dim=0)
     # steps from pure noise or to the data are infinite in λ, and stay of first order
-    back = torch.where(h[1:].isfinite(), h[1:] / (2 * h[:-1]), 0.0)
-    return [torch.ones_like(times[:1]), *torch.stack([1 + back, -back], 1)], []
+    back = torch.zeros_like(h)
+    back[1:] = torch.where(h[1:].isfinite(), h[1:] / (2 * h[:-1]), 0.0)
+    weights = torch.stack([1 + back, -back], 1)
+    return weights, weights[:0]
 
 
-def polynomial_in_angle(path: GaussianPath, times: Tensor, eta: float, order: int) -> tuple[Weights, Weights]:
+def polynomial_in_angle(path: GaussianPath, times: Tensor, eta: float, order: int) -> tuple[Tensor, Tensor]:
     """x̄ = the mean under d(u^(1 + η²)) of the polynomial in θ through the latest estimates.
 
     They are as many as the order, fewer in the first steps. To correct, the end of the step is among them.
@@ -203,15 +206,16 @@ def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
     return (1 + values) / 2, vectors[0] ** 2
 
 
-def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Weights:
+def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Tensor:
     """The weights of x̂ at θ_{i + ahead}, θ_{i + ahead − 1}, ... for the step from θ_i to θ_{i + 1}."""
     q, gauss = _gauss_legendre(16)
-    steps, weights = len(theta) - 1, []
+    steps = len(theta) - 1
+    weights = theta.new_zeros(steps, order, *theta.shape[1:])
     for nodes in range(1 + ahead, order + 1):
         first = nodes - 1 - ahead
+        last = first + 1 if nodes < order else steps
         if first >= steps:
             break
-        last = first + 1 if nodes < order else steps
         start, end = theta[first:last, ..., None], theta[first + 1 : last + 1, ..., None]
         at = torch.stack([theta[first + ahead - j : last + ahead - j] for j in range(nodes)], -1)
         # in log θ, the integrand is smooth down to the data, θ = 0, which 1e-6 stands for
@@ -221,7 +225,7 @@ def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Weights:
         powers = ((middle - start) / (start - end)).unsqueeze(-2) ** exponents
         moments = (density.unsqueeze(-2) * powers).sum(-1) / density.sum(-1, keepdim=True)
         vandermonde = ((at - start) / (start - end)).unsqueeze(-2) ** exponents
-        weights += list(torch.linalg.solve(vandermonde, moments).movedim(-1, 1))
+        weights[first:last, :nodes] = torch.linalg.solve(vandermonde, moments).movedim(-1, 1)
     return weights
 
 
@@ -238,18 +242,18 @@ def heun(denoiser, x, times, *, cond, mask=None, known=None, noise=None, churn=0
         draw = _source(noise)
         gain = min(churn / (len(times) - 1), 2**0.5 - 1)
         raised = path.time(path.log_snr(times[:-1]) - math.log1p(gain)).clamp(max=1)
-    up, kick = (_rows(k, x) for k in path.raising(times[:-1], raised))
-    a, b, _ = (_rows(k, x) for k in path.transition(raised, times[1:]))
+    lift = _split(torch.stack(path.raising(times[:-1], raised), 1), x)
+    step = _split(torch.stack(path.transition(raised, times[1:])[:2], 1), x)
     at, ahead = _moments(raised, x), _moments(times[1:], x)
     x = _pin(x, mask, known)
     for i, t in enumerate(at):
         if draw is not None:
-            x = _pin(torch.addcmul(up[i] * x, kick[i], draw()), mask, known)
+            x = _pin(_sum(lift[i], [x, draw()]), mask, known)
         x_hat = denoiser(x, t, cond, mask)
         if i < len(at) - 1:
-            end = _pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
+            end = _pin(_sum(step[i], [x, x_hat]), mask, known)
             x_hat = torch.lerp(x_hat, denoiser(end, ahead[i], cond, mask), 0.5)
-        x = _pin(torch.addcmul(a[i] * x, b[i], x_hat), mask, known)
+        x = _pin(_sum(step[i], [x, x_hat]), mask, known)
         yield x
 
 
@@ -288,7 +292,7 @@ def sample(
     mask: Tensor | None = None,
     known: Tensor | None = None,
     steps: int = 16,
-    sampler: str = "adams3",
+    sampler: str = "adams2",
     grid: str | Tensor = "logistic",
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
