@@ -40,11 +40,14 @@ def seasonal(values: np.ndarray, period: int) -> np.ndarray:
 
 
 def deseasonalised(values: np.ndarray, period: int) -> np.ndarray:
-    """Linear interpolation of what is left when the mean of each phase of the season is taken out."""
+    """Linear interpolation of what is left when each phase's mean distance from its season is taken out."""
+    from scipy.ndimage import uniform_filter1d
+
     filled = linear(values)
-    profile = np.stack([filled[phase::period].mean(axis=0) for phase in range(min(period, len(values)))])
+    around = filled - uniform_filter1d(filled, period, axis=0, mode="nearest")
+    profile = np.stack([around[phase::period].mean(axis=0) for phase in range(min(period, len(values)))])
     profile = profile[np.arange(len(values)) % period]
-    return profile + linear(values - profile)
+    return np.where(np.isfinite(values), values, profile + linear(values - profile))
 
 
 def seasonal_naive(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:

@@ -174,7 +174,7 @@ def infer(index: pd.DatetimeIndex) -> BaseOffset | None:
         return to_offset(
             _commonest(index)
         )  # hours go on evenly through a change of clocks; days keep to the clock
-    if step.days == 1 and np.max(wall.dayofweek) < 5 and (at(wall, -1) - at(wall, 0)).days > 4:
+    if step.days == 1 and np.max(wall.day_of_week) < 5 and (at(wall, -1) - at(wall, 0)).days > 4:
         return pd.offsets.BusinessDay()
     return pd.offsets.Day(step.days)
 
@@ -205,7 +205,7 @@ def regular(index: pd.DatetimeIndex, freq: BaseOffset, where: str) -> tuple[pd.D
     off = grid.get_indexer(index) < 0
     if off.any():
         raise DataError(
-            f"{where}: the stamp {index[int(off.argmax())]} is off the grid of {freq.freqstr} from {first} on; "
+            f"{where}: the stamp {index[int(off.argmax())]} is off the {freq.freqstr} grid from {first} on; "
             f"resample first, e.g. frame.resample({freq.freqstr!r}).mean(), or pass the right freq="
         )
     return grid, freq

@@ -36,7 +36,7 @@ def load(source: Any) -> tuple[pd.DataFrame, str]:
         ) from error
     if array.ndim not in (1, 2):
         raise DataError(
-            f"cannot read {type(source).__name__} of shape {array.shape}: pass a path, a DataFrame or numbers "
+            f"cannot read {type(source).__name__} of shape {array.shape}: pass a path, DataFrame or numbers "
             "of shape (T,) or (T, channels); several series as a dict from name to values"
         )
     array = array[:, None] if array.ndim == 1 else array
