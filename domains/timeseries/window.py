@@ -43,10 +43,11 @@ def units(values: np.ndarray, known: np.ndarray) -> Units:
     filled = np.where(known, values, 0.0)
     size = np.abs(filled).max(-1, keepdims=True)
     size[size == 0] = 1.0
-    filled /= size  # squares of 1e200 must not overflow
-    mean = filled.sum(-1, keepdims=True) / count
-    std = np.sqrt((np.where(known, filled - mean, 0.0) ** 2).sum(-1, keepdims=True) / count)
+    relative = filled / size  # squares of 1e200 must not overflow
+    mean = relative.sum(-1, keepdims=True) / count
+    std = np.sqrt((np.where(known, relative - mean, 0.0) ** 2).sum(-1, keepdims=True) / count)
     left = known[..., :CONTEXT]
     last = CONTEXT - 1 - np.argmax(left[..., ::-1], axis=-1)[..., None]
-    origin = np.where(left.any(-1, keepdims=True), np.take_along_axis(filled, last, -1), mean) * size
+    newest = np.take_along_axis(filled, last, -1)
+    origin = np.where(left.any(-1, keepdims=True), newest, mean * size)
     return Units(origin, np.where(known.any(-1, keepdims=True), np.maximum(std, 1e-6) * size, 1.0))
