@@ -64,8 +64,10 @@ def known_window(history: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 def test_seasons_finds_the_period_of_a_noisy_cycle(period):
     step = np.arange(CONTEXT)
     shape = np.random.default_rng(period).normal(size=period)
-    lags, strength = seasons(*known_window(shape[step % period] + 0.01 * step + np.random.normal(0, 0.1,
-    CONTEXT))) assert lags[0, 0] % period == 0  # noise can lift a multiple above the period itself
+    lags, strength = seasons(
+        *known_window(shape[step % period] + 0.01 * step + np.random.default_rng(0).normal(0, 0.1, CONTEXT))
+    )
+    assert lags[0, 0] % period == 0  # noise can lift a multiple above the period itself
     assert strength[0, 0] > 0.8
 
 
@@ -110,8 +112,9 @@ def windows(split="train", length=400, **jobs) -> Windows:
     """A counting series whose last fifth, the validation part, is negative."""
     values = np.arange(1.0, length + 1)
     values[4 * length // 5 :] *= -1
-    return Windows([pool_of(read(values), split)], Jobs(**{"mirrored": 0, "mixed": 0, **jobs}),
-    TimeSeriesAdapter())
+    return Windows(
+        [pool_of(read(values), split)], Jobs(**{"mirrored": 0, "mixed": 0, **jobs}), TimeSeriesAdapter()
+    )
 
 
 def test_training_windows_never_reach_into_the_validation_part():
@@ -119,13 +122,16 @@ def test_training_windows_never_reach_into_the_validation_part():
     known, values = batch.cond["known"], batch.cond["values"]
     steps = values.diff(dim=-1)[known[..., 1:] & known[..., :-1]]
     assert (steps > 0).all()  # across the edge the series falls
-    assert (batch.x[batch.mask].min() > 0) or (batch.x.diff(dim=-1)[batch.mask[..., 1:] & batch.mask[...,
-    :-1]] > 0).all()
+    assert (batch.x[batch.mask].min() > 0) or (
+        batch.x.diff(dim=-1)[batch.mask[..., 1:] & batch.mask[..., :-1]] > 0
+    ).all()
 
 
 def test_validation_targets_lie_in_the_validation_part():
-    batch = windows("validation", gap=0, points=0, unconditional=0, missing=0).batch(200,
-    torch.Generator().manual_seed(0)) assert (batch.x[batch.mask] < 0).all()
+    batch = windows("validation", gap=0, points=0, unconditional=0, missing=0).batch(
+        200, torch.Generator().manual_seed(0)
+    )
+    assert (batch.x[batch.mask] < 0).all()
 
 
 def test_batches_are_a_function_of_the_generator():
@@ -159,7 +165,11 @@ def test_series_too_short_to_learn_from_are_refused():
 def test_strides_average_or_thin_out():
     values = np.arange(9000.0)
     pool = Pool("line", (values,), ((1600, 9000),), strides=(3,))
-    data = Windows([pool], Jobs(mirrored=0, mixed=0, gap=0, points=0, unconditional=0, missing=0, short=0),
-    TimeSeriesAdapter()) batch = data.batch(32, torch.Generator().manual_seed(0))
+    data = Windows(
+        [pool],
+        Jobs(mirrored=0, mixed=0, gap=0, points=0, unconditional=0, missing=0, short=0),
+        TimeSeriesAdapter(),
+    )
+    batch = data.batch(32, torch.Generator().manual_seed(0))
     slopes = batch.cond["values"][..., 100:CONTEXT].diff(dim=-1)
     torch.testing.assert_close(slopes, slopes[..., :1].expand_as(slopes), rtol=1e-3, atol=1e-4)
