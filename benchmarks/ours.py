@@ -14,6 +14,12 @@ from zoo.engine import SAMPLERS, Denoiser, Encoded, GaussianPath, Linear, grid
 DATA_STD = 0.5
 
 
+DETERMINISTIC = ("euler", "heun", "dpmpp2m", "adams2", "adams3")
+STOCHASTIC = ("ddpm", "sde", "churn")
+# Evaluations a step; in its last step, a sampler with two makes do with one.
+CALLS = {name: 2 if name in ("heun", "churn") else 1 for name in DETERMINISTIC + STOCHASTIC}
+
+
 class MixtureDenoiser(Denoiser):
     """The exact denoiser of the benchmark's mixture, standardised."""
 
@@ -29,23 +35,19 @@ class MixtureDenoiser(Denoiser):
         return self.mixture.denoise(x_t, alpha.item() / DATA_STD, sigma.item()) / DATA_STD
 
 
-def solve(name: str, calls: int, mixture, z: Tensor, evaluations: int) -> tuple[Tensor, None]:
-    """Sample from infinite noise with so many evaluations in all, and so many calls of the network a step."""
+def solve(name: str, mixture, z: Tensor, evaluations: int) -> tuple[Tensor, None]:
+    """Sample from infinite noise with at most so many evaluations."""
     path = Linear()
-    times = grid(path, (evaluations + calls - 1) // calls)
-    denoiser = MixtureDenoiser(mixture, path)
+    times = grid(path, -(-evaluations // CALLS[name]))
     noise = partial(torch.randn, z.shape)
-    *_, x = SAMPLERS[name](denoiser, path.prior(z), times, cond={}, noise=noise)
+    *_, x = SAMPLERS[name](MixtureDenoiser(mixture, path), path.prior(z), times, cond={}, noise=noise)
     return x * DATA_STD, None
 
 
 def accuracy_cases() -> tuple[dict[str, Callable], dict[str, Callable]]:
     """Deterministic and stochastic samplers, each (mixture, z, evaluations) -> (end point, None)."""
-    calls = {"heun": 2, "churn": 2}
-    deterministic = ("euler", "heun", "dpmpp2m", "adams2", "adams3")
-    stochastic = ("ddpm", "sde", "churn")
-    ours = ({n: partial(solve, n, calls.get(n, 1)) for n in names} for names in (deterministic, stochastic))
-    return next(ours), next(ours)
+    deterministic = {name: partial(solve, name) for name in DETERMINISTIC}
+    return deterministic, {name: partial(solve, name) for name in STOCHASTIC}
 
 
 class Half(Denoiser):
@@ -66,12 +68,12 @@ def sampler_cases(shape: tuple[int, ...], steps: int) -> list[tuple]:
     """(name, setup, run, network calls a step, reset); the run includes what a sampler works out first."""
     denoiser, times = Half(), grid(Linear(), steps)
 
-    def case(name: str, calls: int) -> tuple:
+    def case(name: str) -> tuple:
         def run(_: None, x: Tensor) -> Tensor:
             for state in SAMPLERS[name](denoiser, x, times, cond={}):
                 x = state
             return x
 
-        return name, lambda: None, run, calls, None
+        return name, lambda: None, run, CALLS[name], None
 
-    return [case("euler", 1), case("dpmpp2m", 1), case("adams2", 1), case("adams3", 1), case("heun", 2)]
+    return [case(name) for name in DETERMINISTIC]

@@ -1,11 +1,13 @@
-"""Data whose denoiser, and for a Gaussian whose ODE, are known in closed form."""
+"""Data whose denoiser is known in closed form, and where their ODE ends."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
-from zoo.engine import Denoiser, Encoded, GaussianPath, expand
+from zoo.engine import Cosine, Denoiser, Encoded, GaussianPath, expand
 
 
 class Exact(Denoiser):
@@ -44,6 +46,31 @@ def mixture(path: GaussianPath) -> Exact:
     """Three modes in the plane, of unit variance in all."""
     means = torch.tensor([[-1.1, 0.4], [0.9, 0.8], [0.5, -1.3]])
     return Exact(path, torch.tensor([0.4, 0.35, 0.25]), means, torch.tensor([0.3, 0.4, 0.25]))
+
+
+def ode_end(weights: Tensor, means: Tensor, stds: Tensor, z: Tensor, steps: int = 1500) -> Tensor:
+    """Where the probability-flow ODE takes pure noise z: Runge–Kutta 4 in the angle of the cosine path.
+
+    x = cos θ · data + sin θ · noise, dx/dθ = cos θ ε̂ − sin θ x̂, from θ = π/2 to 1e-4 and by x̂ from there.
+    """
+    exact = Exact(Cosine(), weights, means, stds)
+
+    def x_hat(x: Tensor, angle: float) -> Tensor:
+        return exact(x, x.new_full((len(x),), angle * 2 / math.pi), {})
+
+    def slope(x: Tensor, angle: float) -> Tensor:
+        data = x_hat(x, angle)
+        return math.cos(angle) / math.sin(angle) * (x - math.cos(angle) * data) - math.sin(angle) * data
+
+    x, h = z.double(), -(math.pi / 2 - 1e-4) / steps
+    for i in range(steps):
+        angle = math.pi / 2 + i * h
+        k1 = slope(x, angle)
+        k2 = slope(x + h / 2 * k1, angle + h / 2)
+        k3 = slope(x + h / 2 * k2, angle + h / 2)
+        k4 = slope(x + h * k3, angle + h)
+        x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return x_hat(x, 1e-4)
 
 
 class Wrapped(nn.Module):

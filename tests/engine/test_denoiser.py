@@ -219,3 +219,15 @@ def test_repeat_shares_rows_evenly():
     assert repeat(torch.arange(3), 6).tolist() == [0, 0, 1, 1, 2, 2]
     with pytest.raises(ValueError, match="7 rows cannot be shared evenly among 3"):
         repeat(torch.arange(3), 7)
+
+
+def test_misshapen_parts_are_refused():
+    with pytest.raises(ValueError, match="does not fit x"):
+        Batch(normal(*SHAPE), {}, torch.ones(4, 3, dtype=torch.bool))
+
+    class Flat(nn.Module):
+        def forward(self, x, c_noise, cond, mask):
+            return x.mean(1, keepdim=True)
+
+    with pytest.raises(ValueError, match=r"must keep the shape \(4, 3, 5, 5\), not make"):
+        NetworkDenoiser(Flat(), Linear(), "v", Objective())(normal(*SHAPE), torch.rand(4).double(), {})

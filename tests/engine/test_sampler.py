@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.engine.exact import Exact, gaussian, mixture, sliced_w2
+from tests.engine.exact import Exact, gaussian, mixture, ode_end, sliced_w2
 from zoo.engine import (
     PATHS,
     SAMPLERS,
@@ -41,26 +41,6 @@ def end(sampler, denoiser, x, times, noise=None, **kwargs) -> torch.Tensor:
     return last
 
 
-def ode_end(denoiser: Exact, z: torch.Tensor, steps: int = 1500) -> torch.Tensor:
-    """The probability-flow ODE from pure noise z in the cosine path's angle, by Runge–Kutta 4: other code."""
-    cosine = mixture(PATHS["cosine"]())
-    cosine.weights, cosine.means, cosine.stds = denoiser.weights, denoiser.means, denoiser.stds
-
-    def slope(x, angle):
-        x_hat = cosine(x, torch.full((len(x),), angle * 2 / math.pi, dtype=torch.float64), {})
-        return math.cos(angle) / math.sin(angle) * (x - math.cos(angle) * x_hat) - math.sin(angle) * x_hat
-
-    x, h = z, -(math.pi / 2 - 1e-4) / steps
-    for i in range(steps):
-        angle = math.pi / 2 + i * h
-        k1 = slope(x, angle)
-        k2 = slope(x + h / 2 * k1, angle + h / 2)
-        k3 = slope(x + h / 2 * k2, angle + h / 2)
-        k4 = slope(x + h * k3, angle + h)
-        x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    return cosine(x, torch.full((len(x),), 2e-4 / math.pi, dtype=torch.float64), {})
-
-
 @pytest.mark.parametrize(
     ("name", "kind", "steps", "order"),
     [
@@ -76,7 +56,7 @@ def test_measured_order_on_a_mixture(path_name, name, kind, steps, order):
     """The slope of log error over log steps, from pure noise to the data."""
     path, z = PATHS[path_name](), normal(64, 2)
     denoiser = mixture(path)
-    goal = ode_end(denoiser, z)
+    goal = ode_end(denoiser.weights, denoiser.means, denoiser.stds, z)
     errors = [
         (end(SAMPLERS[name], denoiser, z, grid(path, n, kind)) - goal).norm() for n in (steps, 4 * steps)
     ]

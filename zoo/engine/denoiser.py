@@ -75,13 +75,21 @@ SCALINGS: dict[str, Callable[[Tensor, Tensor], Scaling]] = {
 class Batch:
     """Training data: x of shape `(B, *)`, conditions that lead with B, and a mask that broadcasts to x.
 
-    The mask is True where x is to be generated, False where it is given or padding; None: generate
-    everything.
+    The mask is True where x is to be generated, False where it is given or padding; None: generate all.
     """
 
     x: Tensor
     cond: dict[str, Tensor]
     mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask is None:
+            return
+        mask, x = tuple(self.mask.shape), tuple(self.x.shape)
+        if len(mask) != len(x) or any(m not in (1, n) for m, n in zip(mask, x, strict=True)):
+            raise ValueError(
+                f"a mask of shape {mask} does not fit x of shape {x}: each size must be the same or 1"
+            )
 
     def to(self, device: torch.device | str) -> Batch:
         cond = {name: value.to(device) for name, value in self.cond.items()}
@@ -118,10 +126,12 @@ class Encoded:
         return Encoded({name: repeat(value, n) for name, value in self.cond.items()}, loc, scale)
 
     def standardise(self, x: Tensor) -> Tensor:
+        """z = (x − loc)/scale, with no gradient to loc and scale."""
         loc, scale = (torch.as_tensor(v).detach().to(x) for v in (self.loc, self.scale))
         return (x - loc) / scale
 
     def restore(self, z: Tensor) -> Tensor:
+        """x = loc + scale z."""
         return self.loc + self.scale * z
 
 
@@ -129,7 +139,8 @@ class Encoder(nn.Module, ABC):
     """Works on the conditions once per batch or sampling call: a history encoder, a text encoder."""
 
     @abstractmethod
-    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded: ...
+    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        """Encode conditions that lead with B0; the encoded ones lead with B0 or 1."""
 
     @abstractmethod
     def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -191,7 +202,12 @@ class NetworkDenoiser(Denoiser):
         c_in, c_skip, c_out = SCALINGS[self.scaling](alpha, sigma)
         scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
         c_noise = torch.atan2(sigma, alpha).flatten() * (2 / math.pi)
-        return c_skip * x_t + c_out * self.network(scaled, c_noise, cond, mask)
+        out = self.network(scaled, c_noise, cond, mask)
+        if out.shape != x_t.shape:
+            raise ValueError(
+                f"the network must keep the shape {tuple(x_t.shape)}, not make {tuple(out.shape)}"
+            )
+        return c_skip * x_t + c_out * out
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""

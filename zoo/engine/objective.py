@@ -46,6 +46,7 @@ class Uniform:
     shift: float = 1.0
 
     def quantile(self, u: Tensor, path: GaussianPath) -> Tensor:
+        """The time below which a share u of the draws lies (or above which: only the law matters)."""
         return u
 
 

@@ -12,7 +12,7 @@ so that a deterministic sampler is a choice of x̄, a weighted mean of the estim
     dpmpp2m    x̂ extrapolated linearly in λ from the step before           second order
     adams2/3   the integral of the polynomial through the last estimates   second/third order
 
-`adams` is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle θ =
+adams is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle θ =
 atan(σ/α): x̂ varies evenly in θ, and θ is finite at both ends of the path, so that the method starts from
 pure noise and extrapolates to the data themselves. Once x̂ is known at the predicted end of a step, the step
 is taken again with that estimate among the nodes, at no further evaluation.
@@ -229,7 +229,17 @@ def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Tensor:
     return weights
 
 
-def heun(denoiser, x, times, *, cond, mask=None, known=None, noise=None, churn=0.0):
+def heun(
+    denoiser: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    *,
+    cond: dict[str, Tensor],
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
+    noise: Noise | None = None,
+    churn: float = 0.0,
+) -> Iterator[Tensor]:
     """Heun's method, of second order, with two evaluations a step but one in the last.
 
     With churn > 0, each step first raises σ/α by the factor 1 + min(churn/steps, √2 − 1), at most to the
