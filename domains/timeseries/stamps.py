@@ -72,9 +72,7 @@ def _from_numbers(values: np.ndarray, years: bool, where: str) -> pd.DatetimeInd
 def _from_text(text: pd.Series, where: str) -> pd.DatetimeIndex:
     def attempt(**how: str | bool) -> pd.Series:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about formats that pandas has to guess: the result is checked below
+            warnings.simplefilter("ignore")  # about guessed formats: the result is checked below
             return pd.to_datetime(text, errors="coerce", **how)  # type: ignore[call-overload]
 
     try:
@@ -117,17 +115,14 @@ def _month_or_day(month_first: pd.Series, day_first: pd.Series, where: str) -> p
     return month_first if scores[0] < scores[1] else day_first
 
 
-def offset(freq: str | BaseOffset) -> BaseOffset:
+def offset(freq: str) -> BaseOffset:
     """The pandas offset named "h", "15min", "D", "B", "W", "MS", "QE", "YE" (or by the older H, T, M, Q, A).
 
     A week is 7 days from wherever the stamps start.
     """
     try:
-        named = (
-            to_offset(re.sub("[A-Za-z]+", lambda name: RENAMED.get(name[0], name[0]), freq, count=1))
-            if isinstance(freq, str)
-            else freq
-        )
+        current = re.sub("[A-Za-z]+", lambda name: RENAMED.get(name[0], name[0]), freq, count=1)
+        named = to_offset(current)
     except ValueError as error:
         raise DataError(
             f"freq={freq!r} is no frequency: use h, 15min, D, B, W, MS, ME, QS, YS or the like"
