@@ -6,7 +6,12 @@ from zoo.manifest import Manifest, Metric
 def card(m: Manifest) -> str:
     """The card as Markdown, with the metadata block that the Hub reads."""
     recipe, made = m.recipe, m.provenance
-    started = f"fine-tuned from `{made.parent}`" if made.parent else "trained from scratch"
+    started, repeat = "trained from scratch", f"zoo train {m.domain} --like REF --data FILE --out DIR"
+    if made.parent:
+        started, repeat = (
+            f"fine-tuned from `{made.parent}`",
+            f"zoo finetune {made.parent} --data FILE --out DIR",
+        )
     lines = [
         "---",
         f"license: {m.licence.lower() if ' ' not in m.licence else 'other'}",
@@ -33,7 +38,7 @@ def card(m: Manifest) -> str:
         f"seed {made.seed}, diffusion-zoo {made.zoo}, torch {made.torch}.",
         "- Weights are an exponential moving average, chosen by the loss on held-out data.",
         *(f"- Data: {_linked(s.name, s.url)}, licence: {s.licence}." for s in made.sources),
-        f"- Repeat: `zoo train {m.domain} --like REF --data ... --out DIR` with this checkpoint as REF.",
+        f"- Repeat: `{repeat}`" + ("." if made.parent else ", with this checkpoint as REF."),
         "",
         "## Use and limits",
         "",

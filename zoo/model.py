@@ -88,6 +88,7 @@ class Model(ABC):
         denoiser: Denoiser | None = None,
         steps: int | None = None,
         sampler: str | None = None,
+        device: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Samples:
         """Draws in the network's space with the model's sampling defaults; `sample` is made of it.
@@ -98,6 +99,7 @@ class Model(ABC):
             cond, mask, known: as in `zoo.engine.sampler.sample`; moved to the model's device here.
             denoiser: a guided version of `self.denoiser`; None for itself.
             steps, sampler: None for the model's own.
+            device: moves the model there first; None leaves it where it is.
             progress: called with (steps done, steps).
 
         Raises:
@@ -112,14 +114,15 @@ class Model(ABC):
             raise OptionError(f"steps must be at least 1, not {steps}")
         if len(members) < 1:
             raise OptionError(f"n must be at least 1, not {len(members)}")
-        device = self.device
+        if device is not None:
+            self.to(device)
         return sample(
             self.denoiser if denoiser is None else denoiser,
             members,
             shape,
-            cond={name: value.to(device) for name, value in (cond or {}).items()},
-            mask=None if mask is None else mask.to(device),
-            known=None if known is None else known.to(device),
+            cond={name: value.to(self.device) for name, value in (cond or {}).items()},
+            mask=None if mask is None else mask.to(self.device),
+            known=None if known is None else known.to(self.device),
             steps=steps,
             sampler=sampler,
             grid=own.grid,
