@@ -318,3 +318,14 @@ def test_tensorboard_log_is_kept_with_the_checkpoint(rings, tmp_path):
         "log.csv",
         "tensorboard",
     }
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_training_on_a_gpu_saves_a_model_that_loads_on_the_cpu(rings, tmp_path):
+    model = zoo.train(rings, rings.example(), device="cuda", out=tmp_path / "r", save_seconds=0.1, show=False)
+    table = zoo.load(tmp_path / "r", device="cpu").evaluate()
+    assert table["off the ring"].item() < 0.25 * table["Gaussian"].item()
+    # The noise is drawn on the CPU, so the members are the same ones.
+    there, here = model.sample(8, seed=1), zoo.load(tmp_path / "r", device="cpu").sample(8, seed=1)
+    assert (there - here).abs().to_numpy().max() < 1e-3
