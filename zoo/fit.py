@@ -87,7 +87,7 @@ def fit(
     *,
     saving: Saving | None = None,
     board: Path | None = None,
-    show: bool | None = None,
+    show: bool = True,
 ) -> Fitted:
     """Trains the denoiser in place and returns the averaged weights with the lowest validation loss.
 
@@ -101,7 +101,7 @@ def fit(
         training: the settings.
         saving: keeps the state on disk; None trains in memory alone.
         board: folder for TensorBoard.
-        show: progress on stderr: True, False, or None for a bar on a terminal and lines elsewhere.
+        show: progress on stderr: a bar on a terminal, a line now and then elsewhere.
 
     Raises:
         DivergedError: when the loss or the gradient is not finite.

@@ -25,17 +25,15 @@ class Reporter:
         steps: the step at which it ends.
         log: the CSV file; None writes none.
         board: the folder for TensorBoard; None writes none.
-        show: bar or lines on stderr; None shows a bar on a terminal and lines elsewhere.
+        show: on stderr, a bar on a terminal and lines elsewhere.
 
     Raises:
         MissingExtraError: if `board` is given and TensorBoard is not installed.
     """
 
-    def __init__(
-        self, start: int, steps: int, *, log: Path | None, board: Path | None, show: bool | None
-    ) -> None:
+    def __init__(self, start: int, steps: int, *, log: Path | None, board: Path | None, show: bool) -> None:
         self._steps = steps
-        self._show = show is not False
+        self._show = show
         self._console = Console(file=sys.stderr)
         self._bar: Progress | None = None
         self._task = TaskID(0)

@@ -32,7 +32,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
-    show: bool | None = None,
+    show: bool = True,
     save_seconds: float = SAVE_SECONDS,
 ) -> Model:
     """Trains a model from scratch.
@@ -47,7 +47,7 @@ def train(
         resume: go on from the state in `out` if there is one.
         device: "cpu", "cuda", "mps", or "auto".
         tensorboard: also log for TensorBoard, into `out`.
-        show: progress on stderr; None shows a bar on a terminal and lines elsewhere.
+        show: progress on stderr: a bar on a terminal, a line now and then elsewhere.
         save_seconds: between two saves of the state.
 
     Returns:
@@ -86,7 +86,7 @@ def finetune(
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
-    show: bool | None = None,
+    show: bool = True,
     save_seconds: float = SAVE_SECONDS,
 ) -> Model:
     """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
@@ -123,12 +123,12 @@ class _Keeping:
     folder: Path | None
     resume: bool
     tensorboard: bool
-    show: bool | None
+    show: bool
     save_seconds: float
 
 
 def _keeping(
-    out: str | PathLike[str] | None, resume: bool, tensorboard: bool, show: bool | None, save_seconds: float
+    out: str | PathLike[str] | None, resume: bool, tensorboard: bool, show: bool, save_seconds: float
 ) -> _Keeping:
     """Checks the folder before any work is done."""
     if out is None:
