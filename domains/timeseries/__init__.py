@@ -20,7 +20,7 @@ from zoo.engine.path import PATHS
 from zoo.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
-    from domains.timeseries.dataset import Windows
+    from domains.timeseries.training.dataset import Windows
 
 __all__ = ["Forecast", "Forecasts", "TimeSeriesModel", "domain"]
 
@@ -70,7 +70,7 @@ class TimeSeries(Domain):
     def dataset(
         self, source: Any, split: Split, recipe: TimeSeriesRecipe, adapter: TimeSeriesAdapter | None = None
     ) -> "Windows":
-        from domains.timeseries.dataset import (
+        from domains.timeseries.training.dataset import (
             Windows,
             pool_of,
             synthetic_pool,
@@ -78,7 +78,7 @@ class TimeSeries(Domain):
 
         adapter = adapter or TimeSeriesAdapter()
         if source is None:
-            from domains.timeseries import corpus
+            from domains.timeseries.training import corpus
 
             return Windows(corpus.pools(split, recipe.jobs.synthetic), recipe.jobs, adapter, corpus.SOURCES)
         replay = recipe.jobs.replay
@@ -144,7 +144,7 @@ class TimeSeries(Domain):
                 seed=request.seed,
                 freq=request.freq,
             ).reset_index()
-        from domains.timeseries.backtest import evaluate_protocol, protocols
+        from domains.timeseries.evaluation.backtest import evaluate_protocol, protocols
 
         tables = [evaluate_protocol(model, one, request.n, request.seed) for one in protocols().values()]
         return pd.concat(tables, ignore_index=True)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domains.timeseries.backtest import backtest
-from domains.timeseries.baselines import linear
 from domains.timeseries.completion import continued, drawer, filled
 from domains.timeseries.data import TimeSeries, future_index, read
+from domains.timeseries.evaluation.backtest import backtest
+from domains.timeseries.evaluation.baselines import linear
 from domains.timeseries.forecast import Forecast, Forecasts
 from domains.timeseries.joint import regress
 from domains.timeseries.window import CONTEXT

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from domains.timeseries.metrics import coverage_parts, pit
+from domains.timeseries.evaluation.metrics import coverage_parts, pit
 from zoo.errors import OptionError
 
 if TYPE_CHECKING:

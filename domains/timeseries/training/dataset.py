@@ -9,7 +9,7 @@ import torch
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import TimeSeries
 from domains.timeseries.recipes import Jobs
-from domains.timeseries.synthetic import generate
+from domains.timeseries.training.synthetic import generate
 from domains.timeseries.window import CONTEXT, RIGHT, TARGET, WIDTH
 from zoo.domain import Dataset, Split
 from zoo.engine.denoiser import Batch

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from domains.timeseries.metrics import seasonal_error
+from domains.timeseries.evaluation.metrics import seasonal_error
 from zoo.errors import DataError, OptionError
 
 Folder = str | Path | None

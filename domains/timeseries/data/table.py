@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from domains.timeseries import stamps
+from domains.timeseries.data import stamps
 from zoo.errors import DataError
 
 STAMP_NAMES = ("timestamp", "datetime", "date", "time", "ds", "year")

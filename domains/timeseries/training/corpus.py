@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from domains.timeseries.dataset import SHORTEST, Pool, synthetic_pool
-from domains.timeseries.protocols import (
+from domains.timeseries.evaluation.protocols import (
     ETT_TRAIN,
     ETT_VALIDATION,
     EXCHANGE_TRAIN,
@@ -23,6 +22,7 @@ from domains.timeseries.protocols import (
     load_exchange,
     load_m4_hourly,
 )
+from domains.timeseries.training.dataset import SHORTEST, Pool, synthetic_pool
 from zoo.domain import Split
 from zoo.manifest import Source
 
@@ -38,7 +38,7 @@ SOURCES = (
         "https://github.com/laiguokun/multivariate-time-series-data",
     ),
     Source("Jena weather station 2020, first 70 %", "not stated", "https://www.bgc-jena.mpg.de/wetter/"),
-    Source("Synthetic series of domains/timeseries/synthetic.py", "Apache-2.0"),
+    Source("Synthetic series of domains/timeseries/training/synthetic.py", "Apache-2.0"),
 )
 EXCHANGE_VALIDATION = EXCHANGE_TRAIN - 600
 WEATHER_TRAIN, WEATHER_VALIDATION = 36_887, 42_157  # 70 % and 80 % of 52,696 rows

@@ -17,7 +17,7 @@ import torch
 from numpy.random import Generator
 from scipy.signal import lfilter
 
-from domains.timeseries.processes import (
+from domains.timeseries.training.processes import (
     CALENDARS,
     autoregress,
     chance,

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.offsets import BaseOffset
 
-from domains.timeseries import stamps
-from domains.timeseries.table import load, take_items, take_stamps, take_values
+from domains.timeseries.data import stamps
+from domains.timeseries.data.table import load, take_items, take_stamps, take_values
 from zoo.errors import DataError, OptionError
 
 

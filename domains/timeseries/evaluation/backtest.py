@@ -6,9 +6,9 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 
-from domains.timeseries import baselines, metrics
 from domains.timeseries.data import TimeSeries
-from domains.timeseries.protocols import PROTOCOLS, TESTS, Folder, Protocol, rolling
+from domains.timeseries.evaluation import baselines, metrics
+from domains.timeseries.evaluation.protocols import PROTOCOLS, TESTS, Folder, Protocol, rolling
 from zoo.errors import DataError
 
 Forecaster = Callable[[list[np.ndarray], int, int, int], np.ndarray]

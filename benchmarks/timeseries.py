@@ -1,0 +1,125 @@
+"""Every figure of docs/timeseries.md, recomputed.
+
+    ZOO_DATA=... python benchmarks/timeseries.py [--model REF] [PART ...]
+
+Parts: forecasts, imputation, evaluations, speed, finetune (about ten minutes). Default: all of them. The
+floors come from benchmarks/timeseries_floors.py.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+import zoo
+from domains.timeseries.evaluation import baselines, metrics, protocols
+from domains.timeseries.model import TimeSeriesModel
+
+SHOWN = ["wQL", "CRPS-sum", "coverage 50", "coverage 80", "coverage 95", "spread-skill", "MASE"]
+TESTS = ("ett", "ett-long", "m4", "exchange", "exchange-last")
+VALIDATION = ("ett-validation", "m4-validation", "exchange-validation")
+SEEDS = 3
+SOLVERS = (("heun", 32), ("heun", 8), ("adams2", 8), ("adams2", 16), ("adams3", 16), ("euler", 16))
+
+
+def scores(model: TimeSeriesModel, name: str, seed: int = 0, **how) -> pd.DataFrame:
+    protocol = protocols.PROTOCOLS[name](None)
+    paths = model.forecast_arrays(protocol.histories, protocol.horizon, 100, seed, protocol.period, **how)
+    return metrics.score(paths, protocol.truth, protocol.scale)
+
+
+def forecasts(model: TimeSeriesModel) -> None:
+    """Means over SEEDS sets of 100 paths; the interval is over windows, of the first set."""
+    for name in VALIDATION + TESTS:
+        tables = [scores(model, name, seed) for seed in range(SEEDS)]
+        row = pd.concat([table["value"] for table in tables], axis=1).mean(axis=1)[SHOWN]
+        low, high = tables[0].loc["wQL", ["low", "high"]]
+        print(
+            f"{name:20}",
+            "  ".join(f"{k} {v:.4f}" for k, v in row.items()),
+            f" wQL interval {low:.4f} .. {high:.4f}",
+        )
+
+
+def imputation(model: TimeSeriesModel, n: int = 100) -> None:
+    for validation in (True, False):
+        for kind in ("points", "blocks"):
+            truth, missing, period = protocols.imputation(kind, validation=validation)
+            given = np.where(missing, np.nan, truth)
+            index = pd.date_range("2017-10-24", periods=len(truth), freq="h", name="timestamp")
+            made = model.completions(pd.DataFrame(given, index=index).rename(columns=str), n)
+            hidden = missing[None]
+            top, bottom = metrics.crps_parts(
+                np.where(hidden, made.paths, 0.0)[None], np.where(missing, truth, np.nan)[None]
+            )
+            floors = {
+                name: np.abs(imputer(given, period) - truth)[missing].mean()
+                for name, imputer in baselines.IMPUTERS.items()
+            }
+            crps = top.sum() / bottom.sum()
+            gain = 1 - crps / min(floors.values())
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in floors.items())
+            rows = "validation" if validation else "test"
+            print(f"imputation, {rows}, {kind:7} CRPS {crps:.4f}  {shown}  {gain:.0%} below the better floor")
+
+
+def evaluations(model: TimeSeriesModel) -> None:
+    """wQL on validation windows by sampler and number of network evaluations."""
+    for name in VALIDATION:
+        for sampler, steps in (
+            ("heun", 32),
+            ("heun", 8),
+            ("adams2", 8),
+            ("adams2", 16),
+            ("adams3", 16),
+            ("euler", 16),
+        ):
+            count = 2 * steps - 1 if sampler == "heun" else steps
+            table = scores(model, name, sampler=sampler, steps=steps)["value"]
+            shown = f"wQL {table['wQL']:.4f}  80 % {table['coverage 80']:.3f}"
+            print(f"{name:20} {sampler:7} {count:3} evaluations  {shown}")
+
+
+def speed(model: TimeSeriesModel) -> None:
+    history = 10 + np.sin(np.arange(512) / 24 * 2 * np.pi)
+    model.forecast(history, 48, 100)
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        model.forecast(history, 48, 100)
+        seconds.append(time.perf_counter() - start)
+    print(
+        f"100 paths of 48 steps, {torch.get_num_threads()} threads: median {statistics.median(seconds):.3f} s"
+    )
+
+
+def finetune(model: TimeSeriesModel) -> None:
+    """On ETTh1 and ETTh2 rows 0 .. 8640, stopped early by rows 8640 .. 10800."""
+    rows = 5 * protocols.ETT_TRAIN // 4
+    data = {item: protocols.load_ett(item)[:rows] for item in ("etth1", "etth2")}
+    start = time.perf_counter()
+    tuned = zoo.finetune(model, data)
+    print(f"fine-tuned in {(time.perf_counter() - start) / 60:.1f} minutes: {tuned.provenance}")
+    for name in ("ett-validation", "ett", "ett-long"):
+        for title, one in (("zero-shot", model), ("fine-tuned", tuned)):
+            table = pd.concat([scores(one, name, seed)["value"] for seed in range(SEEDS)], axis=1).mean(
+                axis=1
+            )
+            print(f"{name:20} {title:10} wQL {table['wQL']:.4f}  80 % {table['coverage 80']:.3f}")
+
+
+PARTS = {part.__name__: part for part in (forecasts, imputation, evaluations, speed, finetune)}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=PARTS, metavar="PART")
+    parser.add_argument("--model", default="timeseries-flow")
+    chosen = parser.parse_args()
+    loaded = zoo.load(chosen.model, device="cpu")
+    for part in chosen.parts:
+        PARTS[part](loaded)

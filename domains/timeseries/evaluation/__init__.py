@@ -1,0 +1,1 @@
+"""How forecasts are judged: scores, floors, backtests and the protocols of the literature."""
