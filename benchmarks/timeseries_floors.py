@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pandas as pd
 
-from domains.timeseries import baselines, metrics, protocols
-from domains.timeseries.backtest import each, floors
+from domains.timeseries.evaluation import baselines, metrics, protocols
+from domains.timeseries.evaluation.backtest import each, floors
 
 SHOWN = ["wQL", "CRPS-sum", "CRPS", "coverage 50", "coverage 80", "coverage 95", "spread-skill", "MASE"]
 SETS = 5

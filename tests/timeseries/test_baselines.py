@@ -6,11 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domains.timeseries import baselines, metrics, protocols
-from domains.timeseries.backtest import backtest, each
-from domains.timeseries.baselines import FLOORS, IMPUTERS, fit_ridge, random_walk, ridge, seasonal_naive
 from domains.timeseries.data import read
-from domains.timeseries.protocols import PROTOCOLS
+from domains.timeseries.evaluation import baselines, metrics, protocols
+from domains.timeseries.evaluation.backtest import backtest, each
+from domains.timeseries.evaluation.baselines import (
+    FLOORS,
+    IMPUTERS,
+    fit_ridge,
+    random_walk,
+    ridge,
+    seasonal_naive,
+)
+from domains.timeseries.evaluation.protocols import PROTOCOLS
 from zoo.errors import DataError
 
 FOLDER = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data"))

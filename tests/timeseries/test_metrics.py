@@ -5,8 +5,8 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from domains.timeseries import metrics
-from domains.timeseries.metrics import SCORES, pit, score, seasonal_error, wql
+from domains.timeseries.evaluation import metrics
+from domains.timeseries.evaluation.metrics import SCORES, pit, score, seasonal_error, wql
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from domains.timeseries import processes, synthetic
-from domains.timeseries.synthetic import FAMILIES, LONGEST_LAG, generate
+from domains.timeseries.training import processes, synthetic
+from domains.timeseries.training.synthetic import FAMILIES, LONGEST_LAG, generate
 
 
 def autocorrelation(x: np.ndarray, lag: int) -> np.ndarray:

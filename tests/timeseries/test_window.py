@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import read
-from domains.timeseries.dataset import Pool, Windows, pool_of
 from domains.timeseries.features import roughness, seasonal_forecasts, seasons
 from domains.timeseries.recipes import Jobs
+from domains.timeseries.training.dataset import Pool, Windows, pool_of
 from domains.timeseries.window import CONTEXT, TARGET, WIDTH, units
 from zoo.errors import DataError
 
