@@ -22,6 +22,8 @@ from zoo.errors import MissingExtraError, OptionError
 if TYPE_CHECKING:
     from domains.timeseries.training.dataset import Windows
 
+REPLAYED = 2_000  # synthetic series beside a user's data
+
 __all__ = ["Forecast", "Forecasts", "TimeSeriesModel", "domain"]
 
 
@@ -82,7 +84,10 @@ class TimeSeries(Domain):
 
             return Windows(corpus.pools(split, recipe.jobs.synthetic), recipe.jobs, adapter, corpus.SOURCES)
         replay = recipe.jobs.replay
-        pools = [replace(pool_of(read(source), split), share=1 - replay), synthetic_pool(split, replay)]
+        pools = [
+            replace(pool_of(read(source), split), share=1 - replay),
+            synthetic_pool(split, replay, REPLAYED),
+        ]
         return Windows(pools, recipe.jobs, adapter)
 
     def adapter(self, recipe: TimeSeriesRecipe, dataset: "Windows") -> TimeSeriesAdapter:
@@ -104,12 +109,12 @@ class TimeSeries(Domain):
 
     def sample(self, model: TimeSeriesModel, request: ForecastRequest) -> list[Path]:
         if request.data is None:
+            if request.plot is not None:
+                raise OptionError("--plot needs --data: unconditional series have no history to draw")
             drawn = model.sample(
                 request.n, request.horizon, steps=request.steps, sampler=request.sampler,
                 guidance=request.guidance, seed=request.seed,
             )  # fmt: skip
-            if request.plot is not None:
-                raise OptionError("--plot needs --data: unconditional series have no history to draw")
             frame = pd.DataFrame(drawn[..., 0].T, columns=[f"sample{i}" for i in range(request.n)])
             frame.to_csv(request.out, index_label="step")
             return [request.out] if request.out else []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -88,11 +88,24 @@ class Forecast:
         }
         return pd.DataFrame(item | keys | {name: values.ravel() for name, values in columns.items()})
 
-    def plot(self, path: str | Path | None = None) -> "Figure":
-        """A fan chart: history, intervals, a few paths; written to `path` (.png, .svg, .pdf) if given."""
+    def plot(self, path: str | Path | None = None, truth: Any = None) -> "Figure":
+        """A fan chart of the history, the intervals and a few paths.
+
+        Args:
+            path: where to write it (.png, .svg, .pdf).
+            truth: what happened, (horizon, channels) or (horizon,), to draw over it.
+
+        Raises:
+            DataError: the truth is of another length or number of channels.
+        """
         from domains.timeseries.plots import fan_chart
 
-        return fan_chart([self], path)
+        if truth is None:
+            return fan_chart([self], path)
+        happened = np.asarray(truth, float)
+        if happened.size != self.mean.size:
+            raise DataError(f"truth {happened.shape} does not fit a forecast of {self.mean.shape}")
+        return fan_chart([self], path, truth=happened.reshape(self.mean.shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,13 +17,18 @@ from zoo.errors import OptionError
 if TYPE_CHECKING:
     from domains.timeseries.forecast import Forecast
 
-INK, BLUE = "#2b2b2b", "#1f6fb4"
+INK, BLUE, RED = "#2b2b2b", "#1f6fb4", "#c8442b"
 BANDS = {0.95: "#dfeaf5", 0.8: "#bbd3e9", 0.5: "#8ab4d9"}  # central intervals, the widest first
 PANELS = 6
 
 
 def fan_chart(
-    forecasts: Sequence["Forecast"], path: str | Path | None = None, *, paths: int = 5, past: float = 3.0
+    forecasts: Sequence["Forecast"],
+    path: str | Path | None = None,
+    *,
+    truth: np.ndarray | None = None,
+    paths: int = 5,
+    past: float = 3.0,
 ) -> Figure:
     """History, central 50, 80 and 95 % intervals, median and a few sample paths; a panel for each channel and
     item.
@@ -31,6 +36,7 @@ def fan_chart(
     Args:
         forecasts: of one or several series; the first PANELS channels are drawn.
         path: the picture to write.
+        truth: what happened, (horizon, channels), drawn over a single forecast.
         paths: how many sample paths to draw.
         past: how much of the history to show, in horizons (at least 48 steps).
     """
@@ -39,8 +45,10 @@ def fan_chart(
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axis, (forecast, c) in zip(axes, panels, strict=True):
         _fan(axis, forecast, c, paths, past)
+        if truth is not None:
+            axis.plot(forecast.index, truth[:, c], color=RED, linewidth=1.3, label="what happened")
     figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper left", frameon=False, ncols=6, fontsize=9
+        *axes[0].get_legend_handles_labels(), loc="outside upper left", frameon=False, ncols=8, fontsize=8.5
     )
     return _written(figure, path)
 

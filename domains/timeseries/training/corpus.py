@@ -42,6 +42,7 @@ SOURCES = (
 )
 EXCHANGE_VALIDATION = EXCHANGE_TRAIN - 600
 WEATHER_TRAIN, WEATHER_VALIDATION = 36_887, 42_157  # 70 % and 80 % of 52,696 rows
+SYNTHETIC = {"train": 24_000, "validation": 2_000}
 MISSING = -9999.0  # of the Jena station
 
 

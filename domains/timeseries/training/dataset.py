@@ -63,11 +63,11 @@ def pool_of(series: Sequence[TimeSeries], split: Split) -> Pool:
     return Pool("data", tuple(channels), tuple(spans))
 
 
-def synthetic_pool(split: Split, share: float) -> Pool:
-    """Series of the generator, the same in every run; those of the two splits have nothing in common."""
-    count, seed = (24_000, 0) if split == "train" else (2_000, 1)
+def synthetic_pool(split: Split, share: float, count: int) -> Pool:
+    """`count` series of the generator, the same in every run; the two splits have nothing in common."""
+    seed = 0 if split == "train" else 1
     series = generate(count // CHANNELS, CHANNELS, SYNTHETIC_LENGTH, seed).flatten(0, 1).numpy()
-    return Pool("synthetic", tuple(series), ((SHORTEST, SYNTHETIC_LENGTH),) * count, share)
+    return Pool("synthetic", tuple(series), ((SHORTEST, SYNTHETIC_LENGTH),) * len(series), share)
 
 
 class Windows(Dataset):
