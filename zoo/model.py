@@ -12,7 +12,7 @@ import torch
 from zoo import checkpoint, manifest, reference, registry, typed
 from zoo.domain import Domain, Recipe, Sampling
 from zoo.engine.denoiser import Denoiser, NetworkDenoiser
-from zoo.engine.noise import Members
+from zoo.engine.noise import NoiseSource
 from zoo.engine.sampler import SAMPLERS, Samples, sample
 from zoo.errors import CheckpointError, OptionError
 from zoo.manifest import SCHEMA, Manifest, Metric, Provenance
@@ -79,7 +79,7 @@ class Model(ABC):
 
     def draw(
         self,
-        members: Members,
+        members: NoiseSource,
         shape: tuple[int, ...],
         *,
         cond: dict[str, torch.Tensor] | None = None,

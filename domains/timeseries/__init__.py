@@ -118,6 +118,8 @@ class TimeSeries(Domain):
             frame = pd.DataFrame(drawn[..., 0].T, columns=[f"sample{i}" for i in range(request.n)])
             frame.to_csv(request.out, index_label="step")
             return [request.out] if request.out else []
+        if request.guidance is not None:
+            raise OptionError("--guidance has no meaning here: a forecast is conditioned on its history alone")
         made = model.forecast(
             request.data,
             request.horizon,

@@ -3,7 +3,7 @@
 from zoo.engine.denoiser import SCALINGS, Batch, Denoiser, Encoded, Encoder, NetworkDenoiser, Scaling, repeat
 from zoo.engine.ema import PowerEMA, Snapshot, reconstruct
 from zoo.engine.guidance import Autoguidance, ClassifierFree
-from zoo.engine.noise import Members
+from zoo.engine.noise import Members, NoiseSource
 from zoo.engine.objective import (
     TIME_LAWS,
     WEIGHTS,
@@ -50,6 +50,7 @@ __all__ = [
     "LogNormal",
     "LogitNormal",
     "Members",
+    "NoiseSource",
     "NetworkDenoiser",
     "Objective",
     "Path",

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class NoiseSource(Protocol):
+    """Where `sample` draws from: one row of unit Gaussian noise a sample, more at every call."""
+
+    def __len__(self) -> int: ...
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Noise of shape `(len(self), *shape)`."""
+        ...
 
 
 class Members:

@@ -46,7 +46,7 @@ from torch import Tensor, nn
 
 from zoo.engine import schedule
 from zoo.engine.denoiser import Denoiser, repeat
-from zoo.engine.noise import Members
+from zoo.engine.noise import NoiseSource
 from zoo.engine.path import GaussianPath
 
 Noise = Callable[[], Tensor]
@@ -295,7 +295,7 @@ class Samples:
 @torch.no_grad()
 def sample(
     denoiser: Denoiser,
-    members: Members,
+    members: NoiseSource,
     shape: Sequence[int],
     *,
     cond: dict[str, Tensor] | None = None,
