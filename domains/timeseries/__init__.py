@@ -119,7 +119,7 @@ class TimeSeries(Domain):
             frame.to_csv(request.out, index_label="step")
             return [request.out] if request.out else []
         if request.guidance is not None:
-            raise OptionError("--guidance has no meaning here: a forecast is conditioned on its history alone")
+            raise OptionError("--guidance means nothing here: a forecast has its history as its condition")
         made = model.forecast(
             request.data,
             request.horizon,

@@ -11,6 +11,8 @@ history of the series itself, so that a checkpoint serves any number of channels
   enters through a ridge regression on them, wherever it explains held-out history better than nothing.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -60,7 +62,7 @@ class ChannelNoise:
     def __len__(self) -> int:
         return len(self.factors) * len(self.members)
 
-    def normal(self, shape: tuple[int, ...]) -> Tensor:
+    def normal(self, shape: Sequence[int]) -> Tensor:
         """Unit noise `(items · n, C, steps)`, correlated across channels and white along steps."""
         white = self.members.normal(shape)
         return torch.einsum("bcd,nds->bncs", self.factors.to(white), white).flatten(0, 1)

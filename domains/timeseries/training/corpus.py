@@ -66,15 +66,14 @@ def pools(split: Split, synthetic: float, folder: str | Path | None = None) -> l
         _pool("exchange", load_exchange(folder), split, EXCHANGE_VALIDATION, EXCHANGE_TRAIN, 0.16),
     ]
     m4 = [one.train[:, 0] for one in load_m4_hourly(folder)]
-    first = SHORTEST if split == "train" else None
+    cuts = [len(one) - M4_HORIZON for one in m4]
     spans = [
-        (first, len(one) - M4_HORIZON) if first is not None else (len(one) - M4_HORIZON, len(one))
-        for one in m4
+        (SHORTEST, cut) if split == "train" else (cut, len(one)) for one, cut in zip(m4, cuts, strict=True)
     ]
     made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.34))
     return [
         *(replace(pool, share=(1 - synthetic) * pool.share) for pool in made),
-        synthetic_pool(split, synthetic),
+        synthetic_pool(split, synthetic, SYNTHETIC[split]),
     ]
 
 
