@@ -22,6 +22,7 @@ from zoo.engine.noise import Members
 
 SHRINKAGE = 20.0  # steps of independence that a correlation is averaged with
 CLIP = 4.0  # innovations beyond this many standard deviations count as this many
+NEAR = 2  # steps over which a neighbour's missing value is interpolated
 PENALTY = 1e-3  # of the regression, relative to the number of steps
 
 
@@ -40,7 +41,8 @@ def correlation(history: np.ndarray, period: int = 1) -> np.ndarray:
     std = steps.std(0)
     steps = np.clip(steps / np.where(std > 0, std, 1.0), -CLIP, CLIP)
     norm = np.sqrt((steps**2).sum(0))
-    found = steps.T @ steps / np.where(norm > 0, norm[:, None] * norm, 1.0)
+    product = norm[:, None] * norm
+    found = steps.T @ steps / np.where(product > 0, product, 1.0)  # a channel at rest goes with none
     weight = len(steps) / (len(steps) + SHRINKAGE)
     found = weight * found
     np.fill_diagonal(found, 1.0)
@@ -94,3 +96,32 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     z = centred / scale
     gram = z.T @ z + PENALTY * len(z) * np.eye(z.shape[1])
     return np.linalg.solve(gram, z.T @ (y - y.mean())) / scale
+
+
+def apply(x: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """x (T, X) times slopes (X, Y): NaN where x is missing, but 0 for a channel that has no slope at all."""
+    return np.where((slopes != 0).any(0), x @ slopes, 0.0)
+
+
+def told_by_neighbours(values: np.ndarray) -> np.ndarray:
+    """What a regression on all other channels says about each channel, (T, C): NaN where it says nothing.
+
+    It says nothing about a channel whose steps the others do not explain, nor at a step that lies more than
+    NEAR steps from what is known of another channel.
+    """
+    told = np.full(values.shape, np.nan)
+    if not np.isnan(values).any():
+        return told
+    near = linear(values)
+    for c, known in enumerate(np.isfinite(values).T):
+        steps = np.arange(len(values))
+        at = np.searchsorted(steps[known], steps)
+        before, after = steps[known][np.maximum(at - 1, 0)], steps[known][np.minimum(at, known.sum() - 1)]
+        distance = np.minimum(np.abs(steps - before), np.abs(after - steps))
+        near[distance > NEAR, c] = np.nan
+    for c in range(values.shape[1]):
+        others = np.delete(near, c, axis=1)
+        slopes = regress(others, values[:, [c]])
+        if slopes.any():
+            told[:, c] = (others @ slopes)[:, 0]
+    return told

@@ -9,9 +9,8 @@ import pandas as pd
 from domains.timeseries.completion import continued, drawer, filled
 from domains.timeseries.data import TimeSeries, future_index, read
 from domains.timeseries.evaluation.backtest import backtest
-from domains.timeseries.evaluation.baselines import linear
 from domains.timeseries.forecast import Forecast, Forecasts
-from domains.timeseries.joint import regress
+from domains.timeseries.joint import apply, regress, told_by_neighbours
 from domains.timeseries.window import CONTEXT
 from zoo.errors import DataError, OptionError
 from zoo.model import Model
@@ -98,11 +97,11 @@ class TimeSeriesModel(Model):
             return Forecast(paths.transpose(0, 2, 1), future_index(series, horizon), series, seed)
         given = np.isfinite(future).all(0)
         slopes = regress(values[:, given], values[:, ~given])
-        explained = np.nan_to_num(values[:, given]) @ slopes
+        explained = apply(values[:, given], slopes)
         draw = drawer(self, steps=steps, sampler=sampler)
         rest = continued(draw, (values[:, ~given] - explained).T[None], horizon, n, seed, series.period)[0]
         paths = np.repeat(future[None], n, 0)
-        paths[..., ~given] = rest.transpose(0, 2, 1) + future[:, given] @ slopes
+        paths[..., ~given] = rest.transpose(0, 2, 1) + apply(future[:, given], slopes)
         paths[..., floor & ~given] = paths[..., floor & ~given].clip(min=0)
         return Forecast(paths, future_index(series, horizon), series, seed)
 
@@ -163,11 +162,12 @@ class TimeSeriesModel(Model):
         for series in read(data, freq=freq, timestamp=timestamp, target=target, item_id=item_id):
             values = _usable(series)
             floor = np.array([_positive(column) if positive is None else positive for column in values.T])
-            explained = _explained_by_neighbours(values)
             draw = drawer(self, steps=steps, sampler=sampler)
-            paths = (
-                filled(draw, (values - explained).T, n, seed, series.period).transpose(0, 2, 1) + explained
-            )
+            paths = filled(draw, values.T, n, seed, series.period).transpose(0, 2, 1)
+            told = told_by_neighbours(values)
+            if np.isfinite(told[np.isnan(values)]).any():
+                rest = filled(draw, (values - told).T, n, seed, series.period).transpose(0, 2, 1)
+                paths = np.where(np.isfinite(told), rest + told, paths)
             paths = np.where(floor, paths.clip(min=0), paths)
             paths = np.where(np.isfinite(values), values, paths)
             made.append(Forecast(paths, series.index, series, seed))
@@ -304,17 +304,6 @@ def _future(known: Any, series: TimeSeries, horizon: int) -> np.ndarray:
     for name in columns:
         future[:, series.names.index(name)] = frame[name]
     return future
-
-
-def _explained_by_neighbours(values: np.ndarray) -> np.ndarray:
-    """What a regression on the other channels says about each channel (T, C); 0 where it says nothing."""
-    explained = np.zeros(values.shape)
-    complete = linear(values)
-    for c in range(values.shape[1]):
-        others = np.delete(np.arange(values.shape[1]), c)
-        if len(others) and np.isnan(values[:, c]).any():
-            explained[:, c] = (complete[:, others] @ regress(values[:, others], values[:, [c]]))[:, 0]
-    return explained
 
 
 def _median_frame(made: Forecast) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 import zoo
 from domains.timeseries.evaluation import baselines
-from domains.timeseries.joint import correlation, regress
+from domains.timeseries.joint import correlation, regress, told_by_neighbours
 from zoo.errors import DataError, OptionError
 
 
@@ -235,6 +235,24 @@ def test_correlation_of_independent_and_of_equal_channels():
     equal = correlation(np.repeat(walks[:, :1], 2, 1))
     assert 0.98 < equal[0, 1] < 1
     np.linalg.cholesky(equal)
+
+
+def test_a_channel_at_rest_is_correlated_with_none():
+    walk = np.random.default_rng(0).normal(size=300).cumsum()
+    found = correlation(np.stack([walk, np.full(300, 5.0), walk], 1))
+    assert found[0, 1] == found[1, 2] == 0
+    assert found[0, 2] > 0.9
+
+
+def test_neighbours_say_nothing_where_they_are_missing_too():
+    rng = np.random.default_rng(0)
+    walk = rng.normal(size=(300, 1)).cumsum(0)
+    values = np.concatenate([walk, 2 * walk + rng.normal(0, 0.01, (300, 1))], 1)
+    values[100:110, 0] = np.nan
+    values[200:220] = np.nan
+    told = told_by_neighbours(values)
+    assert np.isfinite(told[100:110, 0]).all()
+    assert np.isnan(told[203:217]).all()
 
 
 def test_correlation_leaves_out_a_common_season():
