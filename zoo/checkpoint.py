@@ -1,7 +1,7 @@
 """Checkpoint folders: `zoo.json` (see `zoo.manifest`), `model.safetensors`, `README.md`, perhaps `log.csv`.
 
-Writing is atomic: a folder is complete or absent. Reading is strict: bytes are hashed before they are parsed,
-and what the manifest does not announce is refused. Nothing is ever unpickled.
+Writing is atomic: a folder is complete or absent. Reading is strict: bytes are hashed before they are
+parsed, and what the manifest does not announce is refused. Nothing is ever unpickled.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """The contract between the zoo and a domain.
 
-A domain (time series, images, ...) brings its data, its network and its own verbs; the zoo brings training,
-checkpoints, the catalogue and the command line. A domain is one object of a subclass of `Domain`, registered
-under the entry-point group ``zoo.domains``:
+A domain (time series, images, ...) brings its data, its network and its own verbs; the zoo brings
+training, checkpoints, the catalogue and the command line. A domain is one object of a subclass of
+`Domain`, registered under the entry-point group ``zoo.domains``:
 
     [project.entry-points."zoo.domains"]
     rings = "my_package.rings:domain"
@@ -64,8 +64,7 @@ class Training:
         betas: AdamW's moment decays.
         warmup: the fraction of the steps over which the learning rate rises to `lr`.
         clip: the largest allowed norm of the gradient of all parameters together.
-        ema_widths: relative widths of the power-function EMA (Karras et al. 2024, section 3.1), each
-            validated.
+        ema_widths: relative widths of the power EMA (Karras et al. 2024, section 3.1), each validated.
         validate_every: steps between validations; the start and the end are always validated.
         validation_batches: batches a validation; always the same items and the same noise.
         seed: the start of everything random: initial weights, order of the data, noise.
@@ -91,7 +90,7 @@ class Sampling:
     Attributes:
         sampler: a name in `zoo.engine.sampler.SAMPLERS`.
         steps: steps of the sampler.
-        grid: how the times are spread: "uniform", "rho", "logsnr" or "shifted".
+        grid: a name in `zoo.engine.schedule.GRIDS`.
         guidance: weight of classifier-free guidance; None draws without.
     """
 
@@ -105,8 +104,7 @@ class Sampling:
 class Recipe:
     """Everything that makes a model, as data; a checkpoint carries the whole of it.
 
-    A domain's subclass adds frozen dataclasses of its own (`network`, `data`, ...). Every field survives
-    JSON.
+    A domain's subclass adds frozen dataclasses of its own (`network`, ...). Every field survives JSON.
 
     Attributes:
         name: ``<domain>-<method>`` or ``<domain>-<method>.<tag>``.
@@ -154,8 +152,8 @@ class Dataset(ABC):
 
         Args:
             size: the number of items B.
-            generator: the only source of randomness, so that the order of the data is a function of (seed,
-                step) and a resumed run sees what the uninterrupted one would have seen.
+            generator: the only source of randomness: the order of the data is a function of
+                (seed, step), and a resumed run sees what the uninterrupted one would have seen.
         """
 
 

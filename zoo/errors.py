@@ -1,8 +1,8 @@
 """Errors of the zoo.
 
-Every error that a user can cause is a `ZooError` with a message of one line: what was wrong, where, and what
-to do. The command line prints that line and exits with code 2. Each also is a subclass of the built-in error
-that fits, so that ordinary `except ValueError` code works.
+Every error that a user can cause is a `ZooError` with a message of one line: what was wrong, where, and
+what to do. The command line prints that line and exits with code 2. Each also is a subclass of the
+built-in error that fits, so that ordinary `except ValueError` code works.
 """
 
 

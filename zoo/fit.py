@@ -1,9 +1,8 @@
-"""The training loop. `zoo.train` and `zoo.finetune` differ only in the weights and the settings they hand to
-it.
+"""The training loop of `zoo.train` and `zoo.finetune`, which differ in weights and settings alone.
 
-Everything random in step k comes from generators seeded by (seed, k): the batch, the noise, dropout. So the
-state of a run is its weights, moments and averages, and a resumed run goes on bit for bit as if it had not
-stopped (on the CPU; GPU kernels may sum in another order).
+Everything random in step k comes from generators seeded by (seed, k): the batch, the noise, dropout. So
+the state of a run is its weights, moments and averages, and a resumed run goes on bit for bit as if it
+had not stopped (on the CPU; GPU kernels may sum in another order).
 """
 
 import hashlib
@@ -37,8 +36,7 @@ class Saving:
 
     Attributes:
         folder: holds the state and the log.
-        seconds: between two saves; a kill loses no more than this. Ctrl-C and SIGTERM save first and lose
-            nothing.
+        seconds: between two saves: what a kill loses at most. Ctrl-C and SIGTERM save first.
         identity: JSON that must be the same when the run is resumed.
         resume: continue from the state in `folder`, if there is one.
     """
@@ -91,8 +89,7 @@ def fit(
 ) -> Fitted:
     """Trains the denoiser in place and returns the averaged weights with the lowest validation loss.
 
-    The weights at the start count too, so that the result is never worse on the held-out data than what it
-    began with.
+    The weights at the start count too: on the held-out data the result is never worse than they.
 
     Args:
         denoiser: on the device to train on.
@@ -105,8 +102,7 @@ def fit(
 
     Raises:
         DivergedError: when the loss or the gradient is not finite.
-        TrainingError: if the state in `saving.folder` is of another run, or there is one and `resume` is not
-            set.
+        TrainingError: if `saving.folder` holds the state of another run, or any and `resume` is not set.
         KeyboardInterrupt: on Ctrl-C, after the state is saved. SIGTERM raises SystemExit in the same way.
     """
     if len(data) == 0 or len(held_out) == 0:

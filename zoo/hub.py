@@ -9,8 +9,8 @@ from zoo.manifest import CARD, MANIFEST, WEIGHTS
 def fetch(repo: str, revision: str | None) -> Path:
     """Downloads a checkpoint's files, all of one commit, and returns their folder.
 
-    Offline (``HF_HUB_OFFLINE=1``), an earlier download of that revision is used. The files are checked when
-    they are loaded, not here.
+    Offline (``HF_HUB_OFFLINE=1``), an earlier download of that revision is used. The files are
+    checked when they are loaded, not here.
 
     Args:
         repo: ``"org/repo"``.

@@ -1,8 +1,8 @@
 """`zoo.json`: what a checkpoint folder says about itself. Read and checked without torch.
 
-The manifest is the only description of a checkpoint: the catalogue, `zoo info`, the model card and loading
-all read it. Nothing in it is code or a path: a recipe is data for the domain's own recipe class, and files
-have fixed names.
+The manifest is the only description of a checkpoint: the catalogue, `zoo info`, the model card
+and loading all read it. Nothing in it is code or a path: a recipe is data for the domain's own
+recipe class, and files have fixed names.
 """
 
 import json

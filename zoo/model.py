@@ -70,8 +70,7 @@ class Model(ABC):
         """Draws n samples in the domain's own form; a subclass adds its conditions as keywords.
 
         Args:
-            n: how many. The noise of member i depends on (seed, i) alone, so more members never change the
-                first.
+            n: how many. The noise of member i depends on (seed, i) alone, whatever n.
             steps, sampler, guidance: None for the model's own (`recipe.sampling`).
             seed: of the noise.
             device: moves the model there first; None leaves it where it is.
@@ -202,8 +201,7 @@ def load(ref: str | PathLike[str], *, device: str = "auto") -> Model:
 
     Raises:
         UnknownModelError: if there is no such model.
-        CheckpointError: if the checkpoint is incomplete, altered or of a newer schema; no model is returned
-            then.
+        CheckpointError: if the checkpoint is incomplete, altered or of a newer schema.
         PluginError or UnknownDomainError: if its domain is broken or not installed.
     """
     folder = reference.resolve(ref)
@@ -250,8 +248,7 @@ def read_recipe(domain: Domain, data: dict[str, Any], where: str) -> Recipe:
 
 
 def build(domain: Domain, recipe: Recipe, *, seed: int) -> NetworkDenoiser:
-    """An untrained denoiser whose initial weights depend on the seed alone; the global generator is left as
-    it was.
+    """An untrained denoiser, initialised from the seed alone; the global generator stays as it was.
 
     Raises:
         OptionError: if the recipe describes no network that can be built.

@@ -1,8 +1,7 @@
-"""Which domains there are: the entry points of the group ``zoo.domains``, of this and every other installed
-package.
+"""Which domains there are: the entry points ``zoo.domains`` of every installed package.
 
-Nothing is imported until a domain is asked for, torch included. A plug-in that is broken, or whose name two
-packages claim, is reported by name and does not keep the others from loading.
+Nothing is imported until a domain is asked for, torch included. A plug-in that is broken, or whose name
+two packages claim, is reported by name and does not keep the others from loading.
 """
 
 from importlib.metadata import EntryPoint, entry_points

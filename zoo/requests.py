@@ -1,6 +1,6 @@
 """What `zoo sample` and `zoo evaluate` ask of a domain: a request's fields are the command's options.
 
-A domain subclasses a request to add options of its own. No torch is imported here, so that help stays quick.
+A domain subclasses a request to add options. No torch is imported here, so that help stays quick.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """The state of a training run on disk: one safetensors file, replaced as a whole, never pickled.
 
-A state is a tree of dicts, lists, numbers, strings and tensors. The tensors are the file's tensors; the tree
-stands in the file's header as JSON, each tensor replaced by its name.
+A state is a tree of dicts, lists, numbers, strings and tensors. The tensors are the file's tensors; the
+tree stands in the file's header as JSON, each tensor replaced by its name.
 """
 
 import json

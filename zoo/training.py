@@ -42,8 +42,7 @@ def train(
         data: a path or raw data of the domain; None for the recipe's own data.
         recipe: a recipe or its name; None for the domain's first.
         steps, lr, seed: None for the recipe's own (`Recipe.training`).
-        out: folder for the checkpoint; while training it holds the log and the state. None keeps all in
-            memory.
+        out: folder for the checkpoint, while training for log and state; None keeps all in memory.
         resume: go on from the state in `out` if there is one.
         device: "cpu", "cuda", "mps", or "auto".
         tensorboard: also log for TensorBoard, into `out`.
@@ -91,8 +90,7 @@ def finetune(
 ) -> Model:
     """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
 
-    The adapter stays the model's own. If no step improves the loss on held-out data, the model's own weights
-    come back.
+    The adapter stays the model's own. If no step improves on the model, its own weights come back.
 
     Args:
         model: a model, or a reference to one.

@@ -1,7 +1,7 @@
 """The commands whose options a domain declares: `zoo sample` and `zoo evaluate`.
 
-Typer reads a command's options from a function's signature. Here the signature is made from the fields of a
-request class (`zoo.requests`): of the domain's own, if the arguments begin with a model, so that
+Typer reads a command's options from a function's signature. Here the signature is made from the fields
+of a request class (`zoo.requests`): of the domain's own, if the arguments begin with a model, so that
 ``zoo sample REF --help`` lists what that model takes.
 """
 

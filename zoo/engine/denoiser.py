@@ -1,8 +1,7 @@
 """Denoisers: from a noisy x_t at time t to an estimate x̂ of the data.
 
 Whatever a network predicts, two scalars turn its output F into x̂ and a third scales its input to unit
-variance (for data
-of unit variance):
+variance (for data of unit variance):
 
     x̂ = c_skip x_t + c_out F(c_in x_t, c_noise),    c_noise = (2/π) atan2(σ, α) in [0, 1] on every path.
 
@@ -13,8 +12,8 @@ of unit variance):
     flow   ε − x                 1/(α + σ)         −σ/(α + σ)
     edm    unit-variance target  α/(α² + σ²)       σ/√(α² + σ²)
 
-References: Ho et al. 2020 (eps); Salimans & Ho 2022 (v); Lipman et al. 2023 (flow); Karras et al. 2022, table
-1 (edm).
+References: Ho et al. 2020 (eps); Salimans & Ho 2022 (v); Lipman et al. 2023 (flow);
+Karras et al. 2022, table 1 (edm).
 """
 
 from __future__ import annotations
@@ -170,6 +169,7 @@ class NetworkDenoiser(Denoiser):
     """A network F(c_in x_t, c_noise, cond, mask) -> like x, on a path, under a scaling (a name in SCALINGS).
 
     Values that are given (mask False) reach the network as they are, neither noised nor scaled.
+
     Errors: ValueError if the scaling is unknown, or undefined somewhere on the path.
     """
 

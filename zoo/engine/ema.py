@@ -1,18 +1,17 @@
 """Averages of the weights over training, with power-function profiles.
 
-An average of relative width w at step n weighs the weights of step i ≤ n by p(i) ∝ i^γ, where γ follows from
-w, the
-standard deviation of the profile over its length:
+An average of relative width w at step n weighs the weights of step i ≤ n by p(i) ∝ i^γ, where γ follows
+from w, the standard deviation of the profile over its length:
 
     w² = (γ + 1) / ((γ + 2)² (γ + 3)).
 
-Unlike an exponential average, it forgets the start of training at any length. Kept up by θ̄ ← β_n θ̄ + (1 −
-β_n) θ with β_n = (1 − 1/n)^(γ + 1). From snapshots of two widths, taken now and then, the average of any
-other width is rebuilt afterwards: the combination of their profiles that is nearest, in least squares, to the
-profile wanted.
+Unlike an exponential average, it forgets the start of training at any length. It is kept up by
+θ̄ ← β_n θ̄ + (1 − β_n) θ with β_n = (1 − 1/n)^(γ + 1). From snapshots of two widths, taken now and then,
+the average of any other width is rebuilt afterwards: the combination of their profiles that is nearest,
+in least squares, to the profile wanted.
 
-Reference: Karras et al. 2024, "Analyzing and improving the training dynamics of diffusion models", section 3
-and appendix C.
+Reference: Karras et al. 2024, "Analyzing and improving the training dynamics of
+diffusion models", section 3 and appendix C.
 """
 
 from __future__ import annotations

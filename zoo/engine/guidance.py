@@ -2,11 +2,12 @@
 
     x̂ = x̂_bad + w (x̂_good − x̂_bad)
 
-w = 1 leaves the good estimate as it is, w > 1 trades diversity for fidelity. Outside an interval of times,
-only the good denoiser is asked, which costs nothing and keeps diversity (Kynkäänniemi et al. 2024).
+w = 1 leaves the good estimate as it is, w > 1 trades diversity for fidelity. Outside an interval
+of times, only the good denoiser is asked, which costs nothing and keeps diversity
+(Kynkäänniemi et al. 2024).
 
-References: Ho & Salimans 2022, "Classifier-free diffusion guidance"; Karras et al. 2024, "Guiding a diffusion
-model with a bad version of itself".
+References: Ho & Salimans 2022, "Classifier-free diffusion guidance"; Karras et al. 2024, "Guiding a
+diffusion model with a bad version of itself".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Seed-stable noise: what member i draws depends on (seed, i) alone, bit for bit.
 
-One CPU generator a member: the draws are the same whatever the batch size, the other members or the number of
-processes, and on every device.
+One CPU generator a member: the draws are the same whatever the batch size, the other members or the
+number of processes, and on every device.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ class Members:
         self.seed, self.indices = seed, tuple(indices)
         if any(not 0 <= i < 2**32 for i in self.indices):
             raise ValueError("member indices must lie in [0, 2**32)")
-        # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one, so
-        # that no two members of one seed ever share a stream; the hash sets the members of different seeds
-        # apart.
+        # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one:
+        # no two members of one seed ever share a stream. The hash sets members of different seeds apart.
         offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
         self._generators = [
             torch.Generator().manual_seed((offset + i * 0x9E3779B1) % 2**32) for i in self.indices

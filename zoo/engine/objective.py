@@ -6,8 +6,8 @@ The loss at time t is w(t) ‖x̂(x_t, t) − x‖². A time law says how often 
     min-snr   min(α²/σ², 5)    Hang et al. 2023
     edm       (α² + σ²)/σ²     Karras et al. 2022, table 1 with σ_data = 1; on the cosine path, the v-loss
 
-The draws of a batch are stratified, which leaves every single t with its law and lowers the variance of the
-mean (Kingma et al. 2021, "Variational diffusion models", appendix I.1).
+The draws of a batch are stratified, which leaves every single t with its law and lowers the variance of
+the mean (Kingma et al. 2021, "Variational diffusion models", appendix I.1).
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Beta:
     shift: float = 1.0
 
     def quantile(self, u: Tensor, path: GaussianPath) -> Tensor:
-        # torch has no inverse of the incomplete beta function: the density is summed up on a fine grid, in
-        # the angle θ of t = sin²θ, where it stays bounded for a, b ≥ 1/2
+        # torch has no inverse of the incomplete beta function: the density is summed up on a fine grid,
+        # in the angle θ of t = sin²θ, where it stays bounded for a, b ≥ 1/2
         theta = torch.linspace(0, math.pi / 2, 4097, dtype=torch.float64, device=u.device)
         middle = (theta[1:] + theta[:-1]) / 2
         mass = torch.sin(middle) ** (2 * self.a - 1) * torch.cos(middle) ** (2 * self.b - 1)

@@ -4,17 +4,17 @@ Time runs from t = 0, the data, to t = 1, the noise. A Gaussian path is a pair o
 
     x_t = α(t) x + σ(t) ε,    ε ~ N(0, I),    λ(t) = ln(α/σ),
 
-λ falling in t. Given an estimate x̂ of x, ε̂ = (x_t − α_t x̂)/σ_t, and for every such path one step from t to
-s < t is
+λ falling in t. Given an estimate x̂ of x, ε̂ = (x_t − α_t x̂)/σ_t, and for every such path one step
+from t to s < t is
 
     x_s = α_s x̂ + √(σ_s² − τ²) ε̂ + τ z,    τ = η σ_s √(1 − (α_t σ_s / α_s σ_t)²),    z ~ N(0, I):
 
-the probability-flow ODE for η = 0 (DDIM), ancestral sampling for η = 1 (DDPM). t = 0 is the data themselves:
-a step to s = 0 lands on x̂, also where σ(0) > 0.
+the probability-flow ODE for η = 0 (DDIM), ancestral sampling for η = 1 (DDPM). t = 0 is the data
+themselves: a step to s = 0 lands on x̂, also where σ(0) > 0.
 
-References: Song et al. 2021, "Denoising diffusion implicit models", eq. 12 and 16; Karras et al. 2022,
-"Elucidating the design space of diffusion-based generative models"; Lipman et al. 2023, "Flow matching for
-generative modeling".
+References: Song et al. 2021, "Denoising diffusion implicit models", eq. 12 and 16; Karras et al.
+2022, "Elucidating the design space of diffusion-based generative models"; Lipman et al. 2023,
+"Flow matching for generative modeling".
 """
 
 from __future__ import annotations

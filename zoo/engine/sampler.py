@@ -1,7 +1,7 @@
 """Samplers: from noise to data along a Gaussian path, given a denoiser.
 
-With u = α/σ, the probability-flow ODE is d(x/σ)/du = x̂, whatever the path. Over a step from t to s its
-solution is
+With u = α/σ, the probability-flow ODE is d(x/σ)/du = x̂, whatever the path. Over a step from t to s
+its solution is
 
     x_s = a x_t + b x̄,    a = σ_s/σ_t,    b = α_s − α_t a,    x̄ = ∫ x̂ du / ∫ du,
 
@@ -12,21 +12,21 @@ so that a deterministic sampler is a choice of x̄, a weighted mean of the estim
     dpmpp2m    x̂ extrapolated linearly in λ from the step before           second order
     adams2/3   the integral of the polynomial through the last estimates   second/third order
 
-adams is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle θ =
-atan(σ/α): x̂ varies evenly in θ, and θ is finite at both ends of the path, so that the method starts from
-pure noise and extrapolates to the data themselves. Once x̂ is known at the predicted end of a step, the step
-is taken again with that estimate among the nodes, at no further evaluation.
+adams is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle
+θ = atan(σ/α): x̂ varies evenly in θ, and θ is finite at both ends of the path, so that the method starts
+from pure noise and extrapolates to the data themselves. Once x̂ is known at the predicted end of a step,
+the step is taken again with that estimate among the nodes, at no further evaluation.
 
 Noise is put in as in `GaussianPath.step`, by η in [0, 1]. In the limit of small steps, that is the SDE
 
     dx = [v − (w/2) ∇ ln p] dt + √w dW (backward in time),    w = 2 η² σ² |dλ/dt|,
 
-which has the marginals of the ODE for every η; its x̄ is weighted by d(u^(1 + η²)). "ddpm" is euler and "sde"
-is adams2 for η = 1. "churn" is heun, where each step first raises the noise by a factor and then evaluates
-the network at the raised point and the raised level.
+which has the marginals of the ODE for every η; its x̄ is weighted by d(u^(1 + η²)). "ddpm" is euler and
+"sde" is adams2 for η = 1. "churn" is heun, where each step first raises the noise by a factor and then
+evaluates the network at the raised point and the raised level.
 
-A sampler is a stateless generator function that yields the state after every step; the last is the sample.
-Callers own the loop, and with it logging, early stops and snapshots.
+A sampler is a stateless generator function that yields the state after every step; the last is the
+sample. Callers own the loop, and with it logging, early stops and snapshots.
 
 References: Song et al. 2021 (DDIM); Karras et al. 2022 (EDM), algorithms 1 and 2; Lu et al. 2022
 (DPM-Solver++); Zhao et al. 2023 (UniPC), who correct at no evaluation; Xue et al. 2023 (SA-Solver),
@@ -78,8 +78,8 @@ class Sampler(Protocol):
     ) -> Iterator[Tensor]: ...
 
 
-# (path, times, η) -> the weights of the latest estimates that predict each step, and those that correct it
-# (or none), of shape (steps, nodes) or (steps, nodes, B): the latest first, 0 for those not made yet
+# (path, times, η) -> the weights of the latest estimates that predict each step, and those that correct
+# it (or none), of shape (steps, nodes) or (steps, nodes, B): the latest first, 0 for those not made yet
 Rule = Callable[[GaussianPath, Tensor, float], tuple[Tensor, Tensor]]
 
 
@@ -142,7 +142,7 @@ def multistep(
 ) -> Iterator[Tensor]:
     """x_s = a x_t + b Σ_j w_j x̂_j + c z, with one evaluation a step.
 
-    The weights w come from the rule: those that predict, and again, once x̂ is known at s, those that correct.
+    The weights w come from the rule: those that predict and, once x̂ is known at s, those that correct.
     """
     _check(times, x)
     draw = _source(noise) if eta > 0 else None
@@ -309,9 +309,8 @@ def sample(
     """Draw one sample of the given shape for every member.
 
     Args:
-        cond: raw conditions that lead with B0, a divisor of the number of members n; member i has condition i
-        // (n/B0).
-            They are encoded once.
+        cond: raw conditions that lead with B0, a divisor of the number of members n; member i has
+            condition i // (n/B0). They are encoded once.
         mask: True where x is to be generated; leads with 1, B0 or n and broadcasts to `(n, *shape)`.
         known: values where mask is False, in the same form; kept exactly. None: zeros.
         grid: a kind of grid, or the times themselves (then their number decides on the steps).

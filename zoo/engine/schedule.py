@@ -7,8 +7,8 @@
     logistic   λ at the quantiles of a logistic law of mean 0.6 and scale 1.25: fine where data of unit
                variance take their shape, and reaching over the whole line, so that no end need be cut off
 
-"logsnr" and "rho" need a finite range: where the path has none, σ/α = 80 and 0.002 stand for its ends. All
-but the first two give the same noise levels on every path.
+"logsnr" and "rho" need a finite range: where the path has none, σ/α = 80 and 0.002 stand for its ends.
+All but the first two give the same noise levels on every path.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ def grid(path: GaussianPath, steps: int, kind: str = "logistic") -> Tensor:
         return u
     if kind == "shifted":
         return shifted(u, SHIFT)
-    noise, data = path.log_snr(
-        torch.tensor([1.0, 0.0], dtype=torch.float64)
-    ).tolist()  # −∞ and ∞ on most paths
+    # −∞ and ∞ on most paths
+    noise, data = path.log_snr(torch.tensor([1.0, 0.0], dtype=torch.float64)).tolist()
     low, high = max(noise, -math.log(SIGMA_MAX)), min(data, -math.log(SIGMA_MIN))
     if kind == "logsnr":
         log_snr = high + u * (low - high)

@@ -1,5 +1,7 @@
-"""Residual blocks on vectors. Every block starts as the identity, so that depth costs nothing at the start
-of training."""
+"""Residual blocks on vectors.
+
+Every block starts as the identity, so that depth costs nothing at the start of training.
+"""
 
 import math
 
