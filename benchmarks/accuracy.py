@@ -1,9 +1,10 @@
 """Error of our samplers per network evaluation: python -m benchmarks.accuracy
 
-On the peer benchmark's mixtures: eight Gaussian modes in 2 and in 16 dimensions, the exact denoiser, 512
-starts from pure noise. The error of a sample is its root mean square distance, over dimensions, from where
-the ODE takes its start; the data have standard deviation 0.5. Printed are the root mean square and the median
-over samples.
+On the peer benchmark's mixtures: eight Gaussian modes in 2 and in 16 dimensions, the exact
+denoiser, 512 starts from pure noise. The error of a sample is its root mean square distance, over
+dimensions, from where the ODE takes its start; the data have standard deviation 0.5. Printed are
+the root mean square and the median over samples.
+
 README.md beside this file tells how to measure the peers in the same run.
 """
 

@@ -2,8 +2,8 @@
 
     ZOO_DATA=... python benchmarks/timeseries_floors.py [PROTOCOL ...]
 
-Each value is the mean over five sets of 100 paths: from set to set wQL on the 14 ETTh windows moves by .003.
-"naive" repeats the last value.
+Each value is the mean over five sets of 100 paths: from set to set wQL on the 14 ETTh windows moves
+by .003. "naive" repeats the last value.
 """
 
 import sys

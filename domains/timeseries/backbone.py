@@ -31,7 +31,7 @@ class Network:
     width: int = 384
     depth: int = 4
     experts: int = 8
-    dropout: float = 0.1
+    dropout: float = 0.2
     head_width: int = 160
     head_depth: int = 2
     context_width: int = 192
@@ -68,10 +68,7 @@ class HistoryEncoder(Encoder):
             levels = torch.cat([levels, strength], -1)
             length = known[..., :CONTEXT].float().mean(-1, keepdim=True)
         squashed = torch.asinh(torch.cat([values, forecasts], -1))
-        h = self.embed(torch.cat([squashed, known.to(values), levels, lags.log(), length], -1))
-        for block in self.blocks:
-            h = block(h)
-        h = self.norm(h)
+        h = self.hidden(torch.cat([squashed, known.to(values), levels, lags.log(), length], -1))
         linear = self.experts(torch.cat([values, forecasts], -1)).unflatten(-1, (-1, TARGET))
         location = torch.einsum("...es,...e->...s", linear, self.gate(h).softmax(-1)) + self.location(h)
         log_scale = self.log_scale(torch.cat([h, levels], -1)).clamp(-7, 3)
@@ -79,6 +76,13 @@ class HistoryEncoder(Encoder):
         return Encoded(
             {"context": self.context(h), "given": given}, location, STD_OF_LAPLACE * log_scale.exp()
         )
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the residual network makes of the window: `(B, C, width)`."""
+        h = self.embed(features)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
 
     def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
         """Laplace negative log-likelihood of the unknown target, up to a constant; `(B,)`."""

@@ -26,12 +26,12 @@ class Jobs:
     """
 
     short: float = 0.2
-    gap: float = 0.08
+    gap: float = 0.16
     points: float = 0.08
     unconditional: float = 0.03
     missing: float = 0.05
-    mirrored: float = 0.1
-    mixed: float = 0.15
+    mirrored: float = 0.15
+    mixed: float = 0.35
     synthetic: float = 0.35
     replay: float = 0.1
 
@@ -51,10 +51,10 @@ FLOW = TimeSeriesRecipe(
     scaling="flow",
     objective=Objective(time=LogitNormal(), repeats=4),
     training=Training(
-        steps=20_000,
+        steps=10_000,
         batch_size=256,
         lr=1e-3,
-        weight_decay=0.05,
+        weight_decay=0.1,
         betas=(0.9, 0.98),
         warmup=0.02,
         validate_every=500,

@@ -77,9 +77,8 @@ def test_fan_chart_shows_history_then_paths_then_nothing_else():
     history = next(line for line in axis.get_lines() if line.get_label() == "history")
     median = next(line for line in axis.get_lines() if line.get_label() == "median")
     np.testing.assert_allclose(np.asarray(median.get_ydata())[1:], [5, 105, 205])
-    assert (
-        np.asarray(median.get_ydata())[0] == np.asarray(history.get_ydata())[-1]
-    )  # the fan starts at the last value
+    # the fan starts at the last value
+    assert np.asarray(median.get_ydata())[0] == np.asarray(history.get_ydata())[-1]
     assert len(axis.collections) == 3
 
 

@@ -20,8 +20,11 @@ def pooled(name: str, paths: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_wql_by_hand():
-    """Paths 0 .. 10: that of nearest rank at q = k/10 is k. With y = 4 the losses 2|k − 4||1[4 ≤ k] − k/10|
-    are .6, .8, .6, 0, 1, 1.6, 1.8, 1.6, 1 (k = 1 .. 9): their mean is 1; divided by |y| = 4."""
+    """Paths 0 .. 10: that of nearest rank at q = k/10 is k.
+
+    With y = 4, the losses 2|k − 4||1[4 ≤ k] − k/10| for k = 1 .. 9 are .6, .8, .6, 0, 1, 1.6, 1.8, 1.6
+    and 1: their mean is 1; divided by |y| = 4.
+    """
     paths = np.arange(11.0).reshape(11, 1, 1)
     assert wql(paths, np.array([[4.0]])) == pytest.approx(1.0 / 4)
 
@@ -72,9 +75,8 @@ def test_crps_sum_adds_channels_first():
     paths = np.array([1.0, -1.0]).reshape(1, 1, 2) + np.full((50, 3, 2), 5.0)
     truth = np.full((3, 2), 5.0)
     assert pooled("CRPS-sum", paths, truth) == pytest.approx(0)
-    assert pooled("wQL", paths, truth) == pytest.approx(
-        0.2
-    )  # |error|/|y|: the mean over q of pinball is |e|/2
+    # |error|/|y|: the mean over q of pinball is |e|/2
+    assert pooled("wQL", paths, truth) == pytest.approx(0.2)
 
 
 def test_calibrated_paths_are_called_calibrated(rng: np.random.Generator):

@@ -4,8 +4,8 @@
     read(frame, item_id="shop", target="sales")      # long: one row for each item and stamp
     read({"a": [1, 2, 3], "b": [4, 5, 6]})           # several series by name
 
-Missing values stay missing (NaN), and missing stamps become rows of NaN. Nothing is guessed about sentinels
-such as -9999: replace them by NaN first.
+Missing values stay missing (NaN), and missing stamps become rows of NaN. Nothing is guessed about
+sentinels such as -9999: replace them by NaN first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,23 +71,22 @@ def read(
 ) -> list[TimeSeries]:
     """Read one or several series.
 
+    Rows may come in any order. Identical rows count once; two different rows for one stamp are an error,
+    and so are stamps off the regular grid, infinite values, text among numbers and columns without value.
+
     Args:
-        source: path of a CSV (also .gz, .tsv, .txt) or parquet file; DataFrame; Series; NumPy array or tensor
-            (T,) or (T, channels); list of numbers or of rows; TimeSeries or a list of them; or a dict from
-            item to any of these.
-        freq: step between stamps as a pandas alias ("h", "15min", "D", "B", "W", "MS", ...); else taken from
-            the stamps.
-        timestamp: column of the stamps; else the index, a column with the usual name, or the first that reads
-            as dates.
+        source: path of a CSV (also .gz, .tsv, .txt) or parquet file; DataFrame; Series; NumPy array or
+            tensor (T,) or (T, channels); list of numbers or of rows; TimeSeries or a list of them; or a
+            dict from item to any of these.
+        freq: step between stamps as a pandas alias ("h", "15min", "D", "B", "W", "MS", ...); else taken
+            from the stamps.
+        timestamp: column of the stamps; else the index, a column with the usual name, or the first that
+            reads as dates.
         target: column or columns with the values; else every column that is left.
-        item_id: column that says which series a row belongs to; else item_id, unique_id or series_id, if
-            there is one.
+        item_id: column that tells series apart; else item_id, unique_id or series_id, if there is one.
 
     Returns:
         The series in order of first appearance, sorted in time, on a regular grid.
-
-    Rows may come in any order. Identical rows count once; two different rows for one stamp are an error, and
-    so are stamps off the regular grid, infinite values, text among numbers and columns without any value.
 
     Raises:
         DataError: with the file, row and column of what cannot be used, and what to do.
@@ -139,8 +138,8 @@ def split(
     """Cut into training, validation and test steps, in this order, with nothing shared.
 
     Args:
-        train, validation: where each part ends: a share of the steps (0.7 and 0.15 leave 0.15 for the test),
-            or the first stamp that no longer belongs to the part.
+        train, validation: where each part ends: a share of the steps (0.7 and 0.15 leave 0.15 for the
+            test), or the first stamp that no longer belongs to the part.
     """
 
     def end(cut: float | str, before: int) -> int:

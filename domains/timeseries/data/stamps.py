@@ -34,9 +34,10 @@ EPOCHS = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}  # 1973 in each unit; 22
 def parse(column: pd.Series | pd.Index, where: str) -> pd.DatetimeIndex | pd.Index:
     """Read stamps; a missing one becomes NaT.
 
-    Dates, periods (as their starts) and text are understood, text as ISO or month/day/year or day/month/year,
-    whichever fits all rows; so are whole numbers: years (in a column so named), YYYYMMDD, seconds to
-    nanoseconds since 1970, else plain counts, which are returned as an integer index.
+    Dates, periods (as their starts) and text are understood, text as ISO or
+    month/day/year or day/month/year, whichever fits all rows; so are whole numbers: years
+    (in a column so named), YYYYMMDD, seconds to nanoseconds since 1970, else plain
+    counts, which are returned as an integer index.
 
     Raises:
         DataError: a value is no date, UTC offsets differ, or month and day cannot be told apart.
@@ -153,10 +154,9 @@ def season(freq: BaseOffset | None) -> int:
 
 
 def infer(index: pd.DatetimeIndex) -> BaseOffset | None:
-    """The step of sorted, distinct stamps, whatever their gaps: whole months, business days, else the
-    commonest step.
+    """The step of sorted, distinct stamps, whatever their gaps; None for fewer than two stamps.
 
-    Returns None for fewer than two stamps.
+    Whole months and business days are recognised; else it is the commonest step.
     """
     if len(index) < 2:
         return None
@@ -166,20 +166,18 @@ def infer(index: pd.DatetimeIndex) -> BaseOffset | None:
         return monthly
     step = _commonest(wall)
     if step.value % pd.Timedelta(days=1).value:
-        return to_offset(
-            _commonest(index)
-        )  # hours go on evenly through a change of clocks; days keep to the clock
+        # hours go on evenly through a change of clocks; days keep to the clock
+        return to_offset(_commonest(index))
     if step.days == 1 and np.max(wall.day_of_week) < 5 and (at(wall, -1) - at(wall, 0)).days > 4:
         return pd.offsets.BusinessDay()
     return pd.offsets.Day(step.days)
 
 
 def regular(index: pd.DatetimeIndex, freq: BaseOffset, where: str) -> tuple[pd.DatetimeIndex, BaseOffset]:
-    """The grid from the first to the last of the stamps (sorted, distinct) with its gaps filled, and its
-    step.
+    """The grid without gaps from the first to the last of the stamps (sorted, distinct), and its step.
 
-    Months, quarters and years take their day from the stamps: month ends, first days, business month ends,
-    any one day.
+    Months, quarters and years take their day from the stamps: month ends, first days, their business
+    counterparts, any one day.
 
     Raises:
         DataError: a stamp lies off the grid, or the grid would be nearly empty.

@@ -37,8 +37,10 @@ def each(forecaster: baselines.Forecaster, period: int) -> Forecaster:
 
 
 def floors(protocol: Protocol) -> dict[str, Forecaster]:
-    """The floors by name: "pooled ridge" is fitted once, to the protocol's training series if it has any;
-    the others to the history of each window."""
+    """The floors by name, fitted to the history of each window.
+
+    Where the protocol has training series, "pooled ridge" joins them, fitted to these once.
+    """
     fits = dict(baselines.FLOORS)
     if protocol.train:
         fits["pooled ridge"] = baselines.fit_ridge(protocol.train, protocol.horizon)
@@ -51,8 +53,8 @@ def evaluate_protocol(
     """Scores of a model and of the floors; without a model of the floors alone.
 
     Returns:
-        One row a forecaster and score, with the columns protocol, forecaster, score, value, low, high: the
-        score pooled over windows, and its 95 % bootstrap interval over windows.
+        One row a forecaster and score, with the columns protocol, forecaster, score, value, low, high:
+        the score pooled over windows, and its 95 % bootstrap interval over windows.
     """
     forecasters = floors(protocol)
     if model is not None:

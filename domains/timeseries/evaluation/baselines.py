@@ -1,8 +1,8 @@
 """Floors: simple forecasts and imputations that a model must beat to be worth its weight.
 
-Every forecaster is `(history, horizon, n, seed, period) -> paths`: history (T, channels), oldest first, NaN
-where missing; paths (n, horizon, channels), joint over steps and channels wherever the method draws anything.
-Every imputer is `(values, period) -> values`: (T, channels), with the missing ones filled in.
+Every forecaster is `(history, horizon, n, seed, period) -> paths`: history (T, channels), oldest first,
+NaN where missing; paths (n, horizon, channels), joint over steps and channels wherever the method draws
+anything. Every imputer is `(values, period) -> values`: (T, channels), with the missing ones filled in.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,8 +68,7 @@ def random_walk(history: np.ndarray, horizon: int, n: int, seed: int, period: in
 class Ridge:
     """Ridge regression of the next steps on the last ones, both in units of the window: (y − last)/std.
 
-    A path is the point forecast plus the residuals of one window of the history, the same one in every
-    channel.
+    A path is the point forecast plus the residuals of one window of the history, one for all channels.
 
     Attributes:
         weights: (channels, lags, horizon), or (1, lags, horizon) if the channels share them.
@@ -97,8 +96,7 @@ class Ridge:
 def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> Ridge:
     """One ridge shared by every channel of every series (T, channels) that is long enough.
 
-    The penalty is the best of PENALTIES on the last quarter of each series' windows, after a fit on those
-    before.
+    PENALTIES are compared on the last quarter of each series' windows, after a fit on those before.
     """
     early, late = [], []
     for values in series:
@@ -106,9 +104,8 @@ def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> R
             continue
         past, future = _windows(linear(values), lags, horizon)
         cut = 3 * past.shape[1] // 4
-        before = max(
-            cut - horizon, cut // 2
-        )  # if there is room, no target of the fit lies in the held-out part
+        # if there is room, no target of the fit lies in the held-out part
+        before = max(cut - horizon, cut // 2)
         early.append((past[:, :before].reshape(-1, lags), future[:, :before].reshape(-1, horizon)))
         late.append((past[:, cut:].reshape(-1, lags), future[:, cut:].reshape(-1, horizon)))
     if not early:

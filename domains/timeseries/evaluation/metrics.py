@@ -1,16 +1,16 @@
 """Scores of sample paths against what happened.
 
-Everywhere `paths` has the shape (*, n, horizon, channels) and `truth` (*, horizon, channels), where * are the
-windows. Missing truths (NaN) are left out of every score.
+Everywhere `paths` has the shape (*, n, horizon, channels) and `truth` (*, horizon, channels), where *
+are the windows. Missing truths (NaN) are left out of every score.
 
-A score is a ratio of two sums over windows. Its parts, one numerator and one denominator a window, give the
-pooled score and, by drawing windows with replacement, its interval.
+A score is a ratio of two sums over windows. Its parts, one numerator and one denominator a window, give
+the pooled score and, by drawing windows with replacement, its interval.
 
-References: Gneiting & Raftery (2007), "Strictly proper scoring rules, prediction, and estimation"; Rasul et
-al. (2021), "Autoregressive denoising diffusion models for multivariate probabilistic time series
-forecasting"; Hamill (2001), "Interpretation of rank histograms"; Fortin et al. (2014), "Why should ensemble
-spread match the RMSE of the ensemble mean?"; Hyndman & Koehler (2006), "Another look at measures of forecast
-accuracy".
+References: Gneiting & Raftery (2007), "Strictly proper scoring rules, prediction, and
+estimation"; Rasul et al. (2021), "Autoregressive denoising diffusion models for multivariate
+probabilistic time series forecasting"; Hamill (2001), "Interpretation of rank histograms"; Fortin
+et al. (2014), "Why should ensemble spread match the RMSE of the ensemble mean?"; Hyndman &
+Koehler (2006), "Another look at measures of forecast accuracy".
 """
 
 from collections.abc import Callable, Iterable
@@ -26,10 +26,10 @@ Parts = tuple[np.ndarray, np.ndarray]  # numerator and denominator of each windo
 
 
 def wql_parts(paths: np.ndarray, truth: np.ndarray, levels: Iterable[float] = DECILES) -> Parts:
-    """GluonTS' mean_wQuantileLoss, pooled over windows, steps and channels:
+    """GluonTS' mean_wQuantileLoss, pooled over windows, steps and channels.
 
-    mean over q of 2 Σ |(f_q − y)(1[y ≤ f_q] − q)| / Σ |y|, with f_q the path of the nearest rank, not
-    interpolated.
+    The mean over q of 2 Σ |(f_q − y)(1[y ≤ f_q] − q)| / Σ |y|;
+    f_q is the path of the nearest rank, not interpolated.
     """
     paths, truth = _flat(paths, truth)
     ordered, levels = np.sort(paths, axis=1), tuple(levels)
@@ -77,8 +77,9 @@ def energy_parts(paths: np.ndarray, truth: np.ndarray) -> Parts:
 def coverage_parts(paths: np.ndarray, truth: np.ndarray, level: float) -> Parts:
     """The share of truths inside the central `level` interval of the paths.
 
-    The ends are the paths of rank p (n + 1): calibrated paths then hold the truth with probability `level`
-    whatever their number. The usual quantiles of 100 paths would hold it 1.6 % less often at 80 %.
+    The ends are the paths of rank p (n + 1): calibrated paths then hold the truth
+    with probability `level` whatever their number. The usual quantiles of 100 paths
+    would hold it 1.6 % less often at 80 %.
     """
     paths, truth = _flat(paths, truth)
     low, high = np.quantile(paths, ((1 - level) / 2, (1 + level) / 2), axis=1, method="weibull")
@@ -105,10 +106,9 @@ def mae_parts(paths: np.ndarray, truth: np.ndarray, scale: np.ndarray | None = N
 
 
 def seasonal_error(history: np.ndarray, period: int) -> np.ndarray:
-    """Mean absolute error of the seasonal naive forecast inside a history (T, channels): MASE's unit; NaN if
-    it is 0.
+    """MASE's unit: mean absolute error of the seasonal naive forecast inside a history (T, channels).
 
-    With fewer than two seasons the period is 1.
+    NaN if it is 0. With fewer than two seasons the period is 1.
     """
     period = period if len(history) > period else 1
     with np.errstate(invalid="ignore"):

@@ -1,8 +1,8 @@
 """The real data sets, and the windows on which forecasts and imputations of them are scored.
 
-Test windows are those of the literature. Each data set has validation windows too, which end before its first
-test window; settings are chosen on these alone. The files lie below a folder given by argument or by
-ZOO_DATA.
+Test windows are those of the literature. Each data set has validation windows too, which end
+before its first test window; settings are chosen on these alone. The files lie below a
+folder given by argument or by ZOO_DATA.
 """
 
 import os
@@ -20,11 +20,8 @@ from zoo.errors import DataError, OptionError
 
 Folder = str | Path | None
 
-ETT_TRAIN, ETT_VALIDATION, ETT_TEST = (
-    8640,
-    11520,
-    14400,
-)  # ends of the splits of 12, 4 and 4 months of 30 days
+# ends of the splits of 12, 4 and 4 months of 30 days
+ETT_TRAIN, ETT_VALIDATION, ETT_TEST = 8640, 11520, 14400
 ETT_ROWS = 17420
 EXCHANGE_TRAIN, EXCHANGE_ROWS = 6071, 7588
 EXCHANGE_VALIDATION = EXCHANGE_TRAIN - 20 * 30  # where the validation windows start
@@ -95,7 +92,7 @@ def data_folder(folder: Folder = None) -> Path:
 
 
 def load_ett(name: str, folder: Folder = None) -> np.ndarray:
-    """ "etth1" or "etth2": (17420, 7), hourly (Zhou et al. 2021)."""
+    """The series "etth1" or "etth2": (17420, 7), hourly (Zhou et al. 2021)."""
     path = data_folder(folder) / name / f"ETT{name[3:]}.csv"
     return pd.read_csv(path, index_col="date").to_numpy(float)
 
@@ -184,9 +181,8 @@ def imputation(kind: str, folder: Folder = None, *, validation: bool = False, se
     """ETTh1 test rows (2880, 7) with a fifth of the values hidden, the same ones at every call.
 
     Args:
-        kind: "points": each value of each channel on its own; "blocks": 24 hours at a random place in every
-        120,
-            all channels together.
+        kind: "points": each value of each channel on its own; "blocks": 24 hours at a random place in
+            every 120, all channels together.
         folder: the data folder.
         validation: take the validation rows instead.
         seed: which values are hidden.

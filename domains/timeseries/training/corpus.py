@@ -1,8 +1,7 @@
-"""What `timeseries-flow` is pretrained on: the training splits of public data sets, beside the synthetic
-generator.
+"""What `timeseries-flow` is pretrained on: training splits of public data sets, and synthetic series.
 
-The files lie under the folder that ZOO_DATA names (`protocols.data_folder`). Validation windows end before
-the test windows of every protocol start, and no training window reaches into a validation target.
+The files lie under the folder that ZOO_DATA names (`protocols.data_folder`). Validation windows end
+before the test windows of every protocol start, and no training window reaches into a validation target.
 """
 
 import zipfile

@@ -42,8 +42,9 @@ class Pool:
 
 
 def pool_of(series: Sequence[TimeSeries], split: Split) -> Pool:
-    """The channels of a user's series. Validation targets are the last fifth of each; training windows end
-    before it.
+    """The channels of a user's series.
+
+    Validation targets are the last fifth of each; training windows end before it.
 
     Raises:
         DataError: if no series is long enough to learn from.
@@ -71,8 +72,7 @@ def synthetic_pool(split: Split, share: float, count: int) -> Pool:
 
 
 class Windows(Dataset):
-    """Windows of one channel each: `x` (B, 1, TARGET); conditions `values` and `known` (B, 1, WIDTH); mask
-    as x."""
+    """Windows of one channel: `x` and mask (B, 1, TARGET), conditions `values` and `known` (B, 1, WIDTH)."""
 
     def __init__(
         self, pools: Sequence[Pool], jobs: Jobs, adapter: TimeSeriesAdapter, sources: tuple[Source, ...] = ()

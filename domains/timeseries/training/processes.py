@@ -137,8 +137,7 @@ def trend(rng: Generator, n: int, length: int) -> np.ndarray:
 def stationary(rng: Generator, covariance: np.ndarray) -> np.ndarray:
     """Gaussian series (n, length) with covariance (n, length + 1) by lag, by circulant embedding."""
     n, lags = covariance.shape
-    spectrum = np.maximum(
-        np.fft.hfft(covariance)[:, :lags], 0
-    )  # negative where it does not close on the circle
+    # negative where the covariance does not close on the circle
+    spectrum = np.maximum(np.fft.hfft(covariance)[:, :lags], 0)
     noise = np.sqrt(spectrum) * (normal(rng, n, lags) + 1j * normal(rng, n, lags))
     return np.sqrt(lags - 1) * np.fft.irfft(noise)[:, : -lags + 1]

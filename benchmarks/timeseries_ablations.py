@@ -1,0 +1,231 @@
+"""What helps the forecaster and what does not: short trainings that differ in one thing, scored on
+validation windows.
+
+    ZOO_DATA=... python benchmarks/timeseries_ablations.py [--minutes 4] [VARIANT ...]
+
+Every variant trains for the same time on one thread (steps differ with the cost of a step), with the data,
+batches and seed of the shipped recipe, and forecasts with 15 network evaluations. Run it on a machine that
+does nothing else.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from domains.timeseries import domain
+from domains.timeseries.adapter import Scaled, TimeSeriesAdapter
+from domains.timeseries.backbone import HistoryEncoder, TargetDenoiser
+from domains.timeseries.evaluation import metrics, protocols
+from domains.timeseries.features import seasonal_forecasts, seasons
+from domains.timeseries.recipes import FLOW, TimeSeriesRecipe
+from domains.timeseries.training import corpus
+from domains.timeseries.training.dataset import Windows
+from domains.timeseries.window import CONTEXT, TARGET, WIDTH
+from zoo.domain import Adapter
+from zoo.engine import PATHS, Encoded, Encoder, GaussianPath, Linear, LogNormal, NetworkDenoiser, PowerEMA
+from zoo.engine.objective import Objective
+from zoo.fit import learning_rate
+from zoo.manifest import Provenance
+
+VALIDATION = ("ett-validation", "m4-validation", "exchange-validation")
+
+
+@dataclass(frozen=True)
+class Coloured(GaussianPath):
+    """The linear path from a Gaussian process: noise of unit variance, correlated along the target.
+
+    With `smooth` = 1 it is a random walk (scaled to unit mean variance), below 1 an autoregression.
+    """
+
+    smooth: float
+
+    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return Linear().scales(t)
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        return Linear().time(log_snr)
+
+    def corrupt(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return super().corrupt(x, t, self.colour(noise))
+
+    def prior(self, noise: Tensor) -> Tensor:
+        return self.colour(noise)
+
+    def colour(self, noise: Tensor) -> Tensor:
+        step = torch.arange(TARGET)
+        if self.smooth == 1:
+            covariance = 1 + torch.minimum(step[:, None], step).double()
+        else:
+            covariance = self.smooth ** (step[:, None] - step).abs().double()
+        factor = torch.linalg.cholesky(covariance / covariance.diagonal().mean())
+        return noise @ factor.T.to(noise)
+
+
+class Located(Encoder):
+    """The shipped encoder's context with a fixed location and scale: diffusion has to do the rest."""
+
+    def __init__(self, recipe: TimeSeriesRecipe, seasonal: bool):
+        super().__init__()
+        self.encoder, self.seasonal = HistoryEncoder(recipe.network), seasonal
+
+    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        encoded = self.encoder(cond, mask)
+        if not self.seasonal:
+            return Encoded(encoded.cond)
+        lags, _ = seasons(cond["values"], cond["known"])
+        forecasts, _ = seasonal_forecasts(cond["values"], cond["known"], lags)
+        return Encoded(encoded.cond, forecasts[..., 1, :])
+
+    def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
+        return x.new_zeros(len(x))
+
+
+class Patches(HistoryEncoder):
+    """A transformer over patches of the window in place of the flat residual network."""
+
+    def __init__(self, recipe: TimeSeriesRecipe, patch: int, width: int = 128, depth: int = 3):
+        super().__init__(replace(recipe.network, depth=0))
+        self.patch = patch
+        self.token = nn.Linear(2 * patch, width)
+        self.place = nn.Parameter(0.02 * torch.randn(WIDTH // patch, width))
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 4 * width, 0.1, "gelu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        targets = TARGET // patch
+        self.out = nn.Linear(targets * width, recipe.network.width)
+
+    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        tokens = torch.stack([cond["values"].asinh(), cond["known"].float()], -1).squeeze(1)
+        tokens = self.token(tokens.unflatten(1, (-1, self.patch)).flatten(2)) + self.place
+        first = CONTEXT // self.patch
+        inside = self.transformer(tokens)[:, first : first + TARGET // self.patch]
+        self.read = self.out(inside.flatten(1))[:, None]
+        return super().forward(cond, mask)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        return super().hidden(features) + self.read
+
+
+class MeanOrigin(Adapter):
+    """Windows whose origin is the mean of the known values, not the last one."""
+
+    def encode(self, raw: np.ndarray) -> Scaled:
+        plain = TimeSeriesAdapter().encode(raw)
+        count = np.maximum(plain.known.sum(-1, keepdims=True), 1)
+        mean = plain.values.sum(-1, keepdims=True) / count
+        values = np.where(plain.known, plain.values - mean, np.float32(0)).astype(np.float32)
+        origin = plain.units.origin + mean * plain.units.scale
+        return Scaled(values, plain.known, plain.units._replace(origin=origin))
+
+    def decode(self, x: Scaled) -> np.ndarray:
+        return np.where(x.known, x.units.decode(x.values), np.nan)
+
+    def state(self) -> dict:
+        return {}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One change to the shipped recipe."""
+
+    recipe: TimeSeriesRecipe = FLOW
+    encoder: Callable[[TimeSeriesRecipe], Encoder] = lambda recipe: HistoryEncoder(recipe.network)
+    path: GaussianPath | None = None
+    adapter: Adapter = TimeSeriesAdapter()
+
+
+def network(**changes) -> TimeSeriesRecipe:
+    return replace(FLOW, network=replace(FLOW.network, **changes))
+
+
+def jobs(**changes) -> TimeSeriesRecipe:
+    return replace(FLOW, jobs=replace(FLOW.jobs, **changes))
+
+
+VARIANTS = {
+    "shipped recipe": Variant(),
+    "EDM scaling and time law": Variant(
+        replace(FLOW, scaling="edm", objective=Objective(LogNormal(-1.2, 1.2), repeats=4))
+    ),
+    "v on the cosine path": Variant(replace(FLOW, path="cosine", scaling="v")),
+    "random-walk prior": Variant(path=Coloured(1.0)),
+    "AR(.9) prior": Variant(path=Coloured(0.9)),
+    "mean as origin": Variant(adapter=MeanOrigin()),
+    "no location and scale": Variant(encoder=lambda recipe: Located(recipe, seasonal=False)),
+    "residual over the seasonal mean": Variant(encoder=lambda recipe: Located(recipe, seasonal=True)),
+    "one linear forecaster": Variant(network(experts=1)),
+    "transformer, patches of 8": Variant(encoder=lambda recipe: Patches(recipe, 8)),
+    "transformer, patches of 16": Variant(encoder=lambda recipe: Patches(recipe, 16)),
+    "transformer, patches of 32": Variant(encoder=lambda recipe: Patches(recipe, 32)),
+    "no mixed windows": Variant(jobs(mixed=0.0)),
+    "no synthetic series": Variant(jobs(synthetic=0.0)),
+    "synthetic series alone": Variant(jobs(synthetic=1.0)),
+    "half the width": Variant(network(width=192)),
+}
+
+
+def trained(variant: Variant, minutes: float):
+    """The variant's model after `minutes` of training, and the steps it took."""
+    recipe = variant.recipe
+    torch.manual_seed(0)
+    path = variant.path or PATHS[recipe.path]()
+    encoder = variant.encoder(recipe)
+    denoiser = NetworkDenoiser(
+        TargetDenoiser(recipe.network), path, recipe.scaling, recipe.objective, encoder
+    )
+    pools = [pool for pool in corpus.pools("train", recipe.jobs.synthetic) if pool.share > 0]
+    data = Windows(pools, recipe.jobs, variant.adapter)
+    training = replace(recipe.training, steps=10_000)  # of the schedule: time decides where on it we are
+    optimizer = torch.optim.AdamW(
+        denoiser.parameters(), lr=training.lr, betas=training.betas, weight_decay=training.weight_decay
+    )
+    ema, steps, start = PowerEMA(denoiser, (0.10,)), 0, time.monotonic()
+    while (spent := (time.monotonic() - start) / (60 * minutes)) < 1:
+        batch = data.batch(training.batch_size, torch.Generator().manual_seed(steps))
+        loss = denoiser.loss(batch, torch.Generator().manual_seed(steps)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), training.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(int(spent * training.steps), training)
+        optimizer.step()
+        steps += 1
+        ema.update(steps)
+    denoiser.load_state_dict(ema.averages[0.10])
+    nowhere = Provenance("", "", "", steps, steps, 0)
+    model = domain.model_class(
+        domain, recipe, variant.adapter, denoiser, provenance=nowhere, name=recipe.name, licence=""
+    )
+    return model, steps
+
+
+def validated(model) -> list[str]:
+    cells = []
+    for name in VALIDATION:
+        protocol = protocols.PROTOCOLS[name](None)
+        paths = model.forecast_arrays(
+            protocol.histories, protocol.horizon, 50, 0, protocol.period, steps=8, sampler="heun"
+        )
+        scores = metrics.score(paths, protocol.truth, resamples=2)["value"]
+        cells.append(f"{scores['wQL']:.4f}/{scores['coverage 80']:.2f}")
+    return cells
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| variant | steps | " + " | ".join(VALIDATION) + " |\n|---|---|---|---|---|", flush=True)
+    for title in chosen.variants:
+        model, steps = trained(VARIANTS[title], chosen.minutes)
+        print(f"| {title} | {steps} | " + " | ".join(validated(model)) + " |", flush=True)
