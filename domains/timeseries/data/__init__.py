@@ -71,8 +71,8 @@ def read(
 ) -> list[TimeSeries]:
     """Read one or several series.
 
-    Rows may come in any order. Identical rows count once; two different rows for one stamp are an error,
-    and so are stamps off the regular grid, infinite values, text among numbers and columns without value.
+    Rows may come in any order. Identical rows count once; two different rows for one stamp are an error.
+    So are stamps off the regular grid, infinite values, text among numbers, columns without any value.
 
     Args:
         source: path of a CSV (also .gz, .tsv, .txt) or parquet file; DataFrame; Series; NumPy array or

@@ -34,10 +34,9 @@ EPOCHS = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}  # 1973 in each unit; 22
 def parse(column: pd.Series | pd.Index, where: str) -> pd.DatetimeIndex | pd.Index:
     """Read stamps; a missing one becomes NaT.
 
-    Dates, periods (as their starts) and text are understood, text as ISO or
-    month/day/year or day/month/year, whichever fits all rows; so are whole numbers: years
-    (in a column so named), YYYYMMDD, seconds to nanoseconds since 1970, else plain
-    counts, which are returned as an integer index.
+    Dates, periods (as their starts) and text are understood, text as ISO or month/day/year or
+    day/month/year, whichever fits all rows. So are whole numbers: years in a column so named, YYYYMMDD,
+    seconds to nanoseconds since 1970, else plain counts, which are returned as an integer index.
 
     Raises:
         DataError: a value is no date, UTC offsets differ, or month and day cannot be told apart.
@@ -176,8 +175,7 @@ def infer(index: pd.DatetimeIndex) -> BaseOffset | None:
 def regular(index: pd.DatetimeIndex, freq: BaseOffset, where: str) -> tuple[pd.DatetimeIndex, BaseOffset]:
     """The grid without gaps from the first to the last of the stamps (sorted, distinct), and its step.
 
-    Months, quarters and years take their day from the stamps: month ends, first days, their business
-    counterparts, any one day.
+    Months, quarters and years take their day from the stamps: first or last (business) day, or any one.
 
     Raises:
         DataError: a stamp lies off the grid, or the grid would be nearly empty.

@@ -77,9 +77,8 @@ def energy_parts(paths: np.ndarray, truth: np.ndarray) -> Parts:
 def coverage_parts(paths: np.ndarray, truth: np.ndarray, level: float) -> Parts:
     """The share of truths inside the central `level` interval of the paths.
 
-    The ends are the paths of rank p (n + 1): calibrated paths then hold the truth
-    with probability `level` whatever their number. The usual quantiles of 100 paths
-    would hold it 1.6 % less often at 80 %.
+    The ends are the paths of rank p (n + 1): whatever their number, calibrated paths then hold the truth
+    with probability `level`. The usual quantiles of 100 paths would hold it 1.6 % less often at 80 %.
     """
     paths, truth = _flat(paths, truth)
     low, high = np.quantile(paths, ((1 - level) / 2, (1 + level) / 2), axis=1, method="weibull")

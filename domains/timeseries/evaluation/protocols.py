@@ -1,8 +1,7 @@
 """The real data sets, and the windows on which forecasts and imputations of them are scored.
 
-Test windows are those of the literature. Each data set has validation windows too, which end
-before its first test window; settings are chosen on these alone. The files lie below a
-folder given by argument or by ZOO_DATA.
+Test windows are those of the literature. Validation windows end before the first test window of their
+data set; settings are chosen on these alone. Files lie below a folder given by argument or by ZOO_DATA.
 """
 
 import os

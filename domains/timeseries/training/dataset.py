@@ -30,8 +30,7 @@ class Pool:
         series: each of shape `(T,)`, NaN where missing.
         spans: (start, stop) for each.
         share: weight of the pool in the mixture of real windows.
-        strides: steps between the rows that a window takes; above 1 a window is either averaged or thinned
-        out.
+        strides: steps between the rows that a window takes; above 1, it is averaged or thinned out.
     """
 
     name: str

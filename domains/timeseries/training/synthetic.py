@@ -1,9 +1,9 @@
 """Synthetic series for pretraining a zero-shot forecaster.
 
 Each family is a pure function `(rng, n, length) -> (n, length)`, vectorised over its n series;
-`FAMILIES` gives its share. `generate` draws from the mixture and joins the series into groups
-of channels: independent, mixed from shared latents (often a common random walk:
-cointegration), or one driven by the others.
+`FAMILIES` gives its share. `generate` draws from the mixture and joins the series into groups of
+channels: independent, mixed from shared latents (often a common random walk: cointegration),
+or one driven by the others.
 
 References:
     Ansari et al., Chronos (2024), section 4.2: Gaussian processes with composed kernels.
