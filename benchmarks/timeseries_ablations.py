@@ -3,9 +3,9 @@ validation windows.
 
     ZOO_DATA=... python benchmarks/timeseries_ablations.py [--minutes 4] [VARIANT ...]
 
-Every variant trains for the same time on one thread (steps differ with the cost of a step), with the data,
-batches and seed of the shipped recipe, and forecasts with 15 network evaluations. Run it on a machine that
-does nothing else.
+Every variant trains for the same time on one thread (steps differ with the cost of a step), with
+the data, batches and seed of the shipped recipe, and forecasts with 15 network evaluations. Run
+it on a machine that does nothing else.
 """
 
 import argparse

@@ -1,5 +1,4 @@
-"""Time series: probabilistic forecasts, gap filling and synthesis, zero-shot or fine-tuned on one's own
-data."""
+"""Time series: probabilistic forecasts, gap filling and synthesis, zero-shot or fine-tuned."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,11 +71,8 @@ class TimeSeries(Domain):
     def dataset(
         self, source: Any, split: Split, recipe: TimeSeriesRecipe, adapter: TimeSeriesAdapter | None = None
     ) -> "Windows":
-        from domains.timeseries.training.dataset import (
-            Windows,
-            pool_of,
-            synthetic_pool,
-        )  # brings scipy, which only training needs
+        # imported here: it brings scipy, which only training needs
+        from domains.timeseries.training.dataset import Windows, pool_of, synthetic_pool
 
         adapter = adapter or TimeSeriesAdapter()
         if source is None:
@@ -91,8 +87,7 @@ class TimeSeries(Domain):
         return Windows(pools, recipe.jobs, adapter)
 
     def adapter(self, recipe: TimeSeriesRecipe, dataset: "Windows") -> TimeSeriesAdapter:
-        # pretraining on many data sets has no common unit: unconditional samples then keep mean 0 and
-        # deviation 1
+        # many data sets have no common unit: pretrained, unconditional samples have mean 0, deviation 1
         return TimeSeriesAdapter() if dataset.sources else dataset.statistics()
 
     def adapter_from(self, state: dict[str, Any]) -> TimeSeriesAdapter:
@@ -157,8 +152,10 @@ class TimeSeries(Domain):
         return pd.concat(tables, ignore_index=True)
 
     def demo(self, model: TimeSeriesModel, folder: Path) -> list[Path]:
-        """Two years of El Niño sea-surface temperatures, forecast from the 40 years before them and
-        compared with what happened; the data come with statsmodels."""
+        """Forecasts two years of El Niño sea-surface temperatures from the 40 before; shows what happened.
+
+        The data come with statsmodels.
+        """
         try:
             from statsmodels.datasets import elnino
         except ImportError as error:

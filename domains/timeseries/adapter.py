@@ -10,8 +10,7 @@ from zoo.domain import Adapter
 
 
 class Scaled(NamedTuple):
-    """A window: values in its units (float32, zero where not known), which are known, and the units; `(*,
-    WIDTH)`."""
+    """A window `(*, WIDTH)`: values in its units (float32, 0 where not known), which are known, the units."""
 
     values: np.ndarray
     known: np.ndarray
@@ -20,8 +19,7 @@ class Scaled(NamedTuple):
 
 @dataclass(frozen=True)
 class TimeSeriesAdapter(Adapter):
-    """Every window in units of its own; the statistics of the training data serve where a window has no
-    known value.
+    """Every window in units of its own; the training data's statistics where it has no known value.
 
     Attributes:
         level: median of the training series' means: the origin of unconditional samples.

@@ -1,10 +1,10 @@
 """The network: an encoder that reads the window once, and a small head that denoises the target many times.
 
 The encoder is a residual network on the flat window beside a mixture of linear forecasters: a few linear
-maps from every step of the window to every step of the target, weighted by what the network makes of the
-window (a random walk and an hourly load want different ones). It gives the target a location and
-a scale, trained by their own likelihood; diffusion then models what is left, z = (target −
-location)/scale, jointly over the target. The head costs little, so that a hundred paths cost little.
+maps from every step of the window to every step of the target, weighted by what the network makes of
+the window (a random walk and an hourly load want different ones). It gives the target a location and a
+scale, trained by their own likelihood; diffusion then models what is left, z = (target − location)/scale,
+jointly over the target. The head costs little, so that a hundred paths cost little.
 
 References: Das et al. 2023 (TiDE) for the flat encoder; Zeng et al. 2023 for the linear path.
 """
@@ -92,8 +92,7 @@ class HistoryEncoder(Encoder):
 
 
 class TargetDenoiser(nn.Module):
-    """Residual network on the flat noisy target (B, C, TARGET), modulated by the noise level and the
-    context."""
+    """Residual network on the flat noisy target (B, C, TARGET), modulated by noise level and context."""
 
     def __init__(self, network: Network):
         super().__init__()

@@ -17,9 +17,8 @@ ROWS = 16_384  # paths that are denoised at once: bounds the memory
 LEFT = slice(0, CONTEXT)
 INSIDE = slice(CONTEXT, CONTEXT + TARGET)
 
-Draw = Callable[
-    [np.ndarray, ChannelNoise], np.ndarray
-]  # windows (items, C, WIDTH), noise -> (items · n, C, TARGET)
+# windows (items, C, WIDTH), noise -> (items · n, C, TARGET)
+Draw = Callable[[np.ndarray, ChannelNoise], np.ndarray]
 
 
 def drawer(
@@ -65,8 +64,7 @@ def noise_for(histories: np.ndarray, n: int, seed: int, period: int) -> ChannelN
 def continued(
     draw: Draw, histories: np.ndarray, horizon: int, n: int, seed: int, period: int = 1
 ) -> np.ndarray:
-    """n paths of `horizon` steps after each history; targets beyond the first follow their own path's
-    past."""
+    """n paths of `horizon` steps after each history; later targets follow their own path's past."""
     chunk = max(ROWS // (n * histories.shape[1]), 1)
     parts = [
         _roll(draw, part, horizon, noise_for(part, n, seed, period))
@@ -94,8 +92,11 @@ def _last(x: np.ndarray, steps: int) -> np.ndarray:
 
 
 def filled(draw: Draw, values: np.ndarray, n: int, seed: int, period: int = 1) -> np.ndarray:
-    """n completions (n, C, T) of one series (C, T). Gaps that are farther apart than a window are filled
-    independently; one longer than a target is filled target by target, each path on its own past."""
+    """n completions (n, C, T) of one series (C, T).
+
+    Gaps that are farther apart than a window are filled independently; one longer than a target is
+    filled target by target, each path on its own past.
+    """
     channels = len(values)
     paths = np.repeat(values[None], n, 0)
     holes = np.flatnonzero(np.isnan(values).any(0))

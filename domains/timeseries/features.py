@@ -54,9 +54,9 @@ def seasonal_forecasts(values: Tensor, known: Tensor, lags: Tensor) -> tuple[Ten
     """What the seasons of the given lags forecast, and how wrong that has been.
 
     Returns:
-        For each lag the last season and the mean of the last SEASONS, repeated over the target: `(*, 2 lags,
-        TARGET)`; and the root mean square error of the seasonal naive forecast over the left context:
-        `(*, lags)`.
+        For each lag the last season and the mean of the last SEASONS, repeated over the target:
+        `(*, 2 lags, TARGET)`; and the root mean square error of the seasonal naive forecast over the
+        left context: `(*, lags)`.
     """
     ahead = torch.arange(TARGET, device=values.device)
     forecasts, errors = [], []

@@ -21,8 +21,8 @@ LEVELS = (0.1, 0.5, 0.9)
 class Forecast:
     """Sample paths of what comes after `history`, or of what may fill its gaps.
 
-    A path is one possible course of all steps and channels together: sums over steps, maxima, differences
-    between channels and the like are taken path by path and then summarised.
+    A path is one possible course of all steps and channels together: sums over steps, maxima,
+    differences between channels and the like are taken path by path and then summarised.
 
     Attributes:
         paths: (n, horizon, channels).
@@ -60,8 +60,10 @@ class Forecast:
         return np.median(self.paths, axis=0)
 
     def quantile(self, q: float | Sequence[float]) -> np.ndarray:
-        """Quantiles over the paths, interpolated: (horizon, channels) for one level, (levels, horizon,
-        channels) for several.
+        """Quantiles over the paths, interpolated.
+
+        Returns:
+            (horizon, channels) for one level, (levels, horizon, channels) for several.
 
         Raises:
             DataError: a level is not within 0 and 1.

@@ -1,13 +1,12 @@
 """How the channels of one series depend on each other.
 
-The network reads one channel at a time. Channels are tied together in two places, both estimated from the
-history of the series itself, so that a checkpoint serves any number of channels:
+The network reads one channel at a time. Channels are tied together in two places, both estimated from
+the history of the series itself, so that a checkpoint serves any number of channels:
 
-- The noise of the channels at one step is correlated as their innovations are. Sampling maps noise to data
-  one to one and the noise of each channel alone stays white, so that every channel keeps its own forecast
-  distribution while paths
-  are drawn jointly: a Gaussian copula.
-- What other channels are known to do where a channel is unknown (known future values; neighbours of a gap)
+- The noise of the channels at one step is correlated as their innovations are. Sampling maps noise to
+  data one to one and the noise of each channel alone stays white, so that every channel keeps its own
+  forecast distribution while paths are drawn jointly: a Gaussian copula.
+- What other channels are known to do where one is unknown (known future values; neighbours of a gap)
   enters through a ridge regression on them, wherever it explains held-out history better than nothing.
 """
 
@@ -27,8 +26,10 @@ PENALTY = 1e-3  # of the regression, relative to the number of steps
 
 
 def correlation(history: np.ndarray, period: int = 1) -> np.ndarray:
-    """Correlation of the channels' innovations: steps of the history (T, C) after the mean step of each
-    phase is taken out. Returns (C, C), positive definite."""
+    """Correlation (C, C) of the channels' innovations, positive definite.
+
+    Innovations are the steps of the history (T, C) after the mean step of each phase is taken out.
+    """
     steps = np.diff(linear(history), axis=0)
     channels = history.shape[1]
     if len(steps) < 4 or channels == 1:
@@ -53,8 +54,7 @@ class ChannelNoise:
     """Noise of `len(factors)` items with the same members each, item after item, mixed over channels.
 
     Args:
-        members: the streams of one item; every item has the same, so that its paths do not depend on other
-        items.
+        members: the streams of one item; the same for all, so that paths do not depend on other items.
         factors: (items, C, C), Cholesky factors of the channels' correlations.
     """
 
@@ -73,8 +73,8 @@ class ChannelNoise:
 def regress(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Ridge slopes (X, Y) of y (T, Y) on x (T, X), NaN where missing; the level is left to the forecaster.
 
-    Fitted on the first three quarters of the steps, and kept for those channels of y whose steps it
-    explains in the last quarter, after a fit on all; the slopes of other channels are 0.
+    Fitted on the first three quarters of the steps; fitted again on all of them for those channels of y
+    whose steps it explains in the last quarter. The slopes of other channels are 0.
     """
     weights = np.zeros((x.shape[1], y.shape[1]))
     for c in range(y.shape[1]):
@@ -106,8 +106,8 @@ def apply(x: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 def told_by_neighbours(values: np.ndarray) -> np.ndarray:
     """What a regression on all other channels says about each channel, (T, C): NaN where it says nothing.
 
-    It says nothing about a channel whose steps the others do not explain, nor at a step that lies more than
-    NEAR steps from what is known of another channel.
+    It says nothing about a channel whose steps the others do not explain, nor at a step that lies more
+    than NEAR steps from what is known of another channel.
     """
     told = np.full(values.shape, np.nan)
     if not np.isnan(values).any():

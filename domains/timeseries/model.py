@@ -41,18 +41,15 @@ class TimeSeriesModel(Model):
         """Draws joint sample paths of what comes after a history.
 
         Args:
-            history: a file, frame, array, list or dict: see `domains.timeseries.data.read`. NaN are gaps;
-            the last 512
-                steps are read.
+            history: a file, frame, array, list or dict: see `domains.timeseries.data.read`. NaN are
+                gaps; the last 512 steps are read.
             horizon: steps ahead.
             n: paths.
             known_future: values of some of the history's columns over the horizon, known in advance (a
-            price, a holiday, a
-                weather forecast): a frame or dict of columns, in time order. The other columns are
-                forecast given them.
+                price, a holiday, a weather forecast): a frame or dict of columns, in time order. The
+                other columns are forecast given them.
             positive: True: paths stay at or above 0. None: where the history has no negative value and
-            touches 0 or counts
-                whole things.
+                touches 0 or counts whole things.
             freq, timestamp, target, item_id: how to read the history: see `read`.
             seed: path i depends on (seed, i) and the history alone.
             steps, sampler, device: as in `sample`.
@@ -124,8 +121,8 @@ class TimeSeriesModel(Model):
             n, seed: of the completions.
 
         Returns:
-            A frame without NaN, indexed by stamp, one column a channel; a dict of frames by item for
-            several series.
+            A frame without NaN, indexed by stamp, one column a channel; for several series, a dict of
+            such frames by item.
         """
         made = self.completions(
             data,
@@ -155,8 +152,11 @@ class TimeSeriesModel(Model):
         steps: int | None = None,
         sampler: str | None = None,
     ) -> Any:
-        """Joint sample paths of the whole series, equal to the data where they are known: a `Forecast` (or
-        `Forecasts`) whose index is that of the data. `impute` is their median."""
+        """Joint sample paths of the whole series, equal to the data where they are known.
+
+        Returns:
+            A `Forecast` (or `Forecasts`) whose index is that of the data. `impute` is its median.
+        """
         _at_least_one(n=n)
         made = []
         for series in read(data, freq=freq, timestamp=timestamp, target=target, item_id=item_id):
@@ -186,7 +186,7 @@ class TimeSeriesModel(Model):
     ) -> np.ndarray:
         """Invents n series of one channel, without any history: `(n, length, 1)`.
 
-        A pretrained model draws in units of mean 0 and standard deviation 1; one trained on other data, in
+        A pretrained model draws with mean 0 and standard deviation 1; one trained on other data, in the
         units of these.
 
         Args:
@@ -218,12 +218,14 @@ class TimeSeriesModel(Model):
         target: str | Sequence[str] | None = None,
         item_id: str | None = None,
     ) -> pd.DataFrame:
-        """Forecasts the last `windows` stretches of `horizon` steps of every series, each from what came
-        before it, and scores the forecasts beside those of the floors (seasonal naive, random walk, ridge).
+        """Forecasts the last `windows` stretches of `horizon` steps of every series, and scores them.
+
+        Each is forecast from what came before it, by the model and by the floors (seasonal naive,
+        random walk, ridge).
 
         Returns:
-            One row a forecaster and score, with columns value, low, high: the score and its 95 % bootstrap
-            interval.
+            One row a forecaster and score, with columns value, low, high: the score and its 95 %
+            bootstrap interval.
 
         Raises:
             DataError: a series is too short for that many windows.

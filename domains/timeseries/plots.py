@@ -30,8 +30,7 @@ def fan_chart(
     paths: int = 5,
     past: float = 3.0,
 ) -> Figure:
-    """History, central 50, 80 and 95 % intervals, median and a few sample paths; a panel for each channel and
-    item.
+    """History, median, central 50, 80 and 95 % intervals and a few paths; a panel a channel and item.
 
     Args:
         forecasts: of one or several series; the first PANELS channels are drawn.
@@ -86,8 +85,7 @@ def _fan(axis: Axes, forecast: "Forecast", c: int, paths: int, past: float) -> N
 def rank_histogram(
     paths: np.ndarray, truth: np.ndarray, path: str | Path | None = None, *, bins: int = 20
 ) -> Figure:
-    """Histogram of where the truth falls among the paths (PIT): flat if calibrated, a U if the forecast is
-    too sure.
+    """Histogram of where the truth falls among the paths (PIT): flat if calibrated, a U if too sure.
 
     Args:
         paths: (*, n, horizon, channels).

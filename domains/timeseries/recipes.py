@@ -10,8 +10,7 @@ from zoo.engine.objective import LogitNormal, Objective
 
 @dataclass(frozen=True)
 class Jobs:
-    """How often each job is trained, and how histories are spoiled; the rest of the windows are plain
-    forecasts.
+    """How often each job is trained, and how histories are spoiled; other windows are plain forecasts.
 
     Attributes:
         short: share of forecasts with a history cut to 16 .. CONTEXT steps, log-uniform.

@@ -7,9 +7,9 @@ leaves the rest unknown; a gap is filled by laying the target over it, with what
 and to its right; an unconditional series starts from a window without any known value. Longer stretches
 are filled target by target, each one conditioned on those before.
 
-Every window has units of its own: the last known value of the left context is 0, the standard deviation of
-the known values is 1. So a series keeps its shape whatever its magnitude, and the network needs no
-statistics of a data set.
+Every window has units of its own: the last known value of the left context is 0, the standard
+deviation of the known values is 1. So a series keeps its shape whatever its magnitude, and the
+network needs no statistics of a data set.
 """
 
 from typing import NamedTuple
