@@ -69,14 +69,7 @@ def imputation(model: TimeSeriesModel, n: int = 100) -> None:
 def evaluations(model: TimeSeriesModel) -> None:
     """wQL on validation windows by sampler and number of network evaluations."""
     for name in VALIDATION:
-        for sampler, steps in (
-            ("heun", 32),
-            ("heun", 8),
-            ("adams2", 8),
-            ("adams2", 16),
-            ("adams3", 16),
-            ("euler", 16),
-        ):
+        for sampler, steps in SOLVERS:
             count = 2 * steps - 1 if sampler == "heun" else steps
             table = scores(model, name, sampler=sampler, steps=steps)["value"]
             shown = f"wQL {table['wQL']:.4f}  80 % {table['coverage 80']:.3f}"

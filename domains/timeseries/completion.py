@@ -55,21 +55,25 @@ def drawer(
     return draw
 
 
-def noise_for(histories: np.ndarray, n: int, seed: int, period: int) -> ChannelNoise:
-    """Noise for n paths of each history, correlated across channels as its innovations are."""
+def factors_of(histories: np.ndarray, period: int) -> torch.Tensor:
+    """Cholesky factors (items, C, C) of the correlations of the channels' innovations."""
     factors = np.stack([np.linalg.cholesky(correlation(history.T, period)) for history in histories])
-    return ChannelNoise(Members(seed, range(n)), torch.from_numpy(factors).float())
+    return torch.from_numpy(factors).float()
 
 
 def continued(
     draw: Draw, histories: np.ndarray, horizon: int, n: int, seed: int, period: int = 1
 ) -> np.ndarray:
-    """n paths of `horizon` steps after each history; later targets follow their own path's past."""
+    """n paths of `horizon` steps after each history; later targets follow their own path's past.
+
+    All items have the same members, so that the paths of one do not depend on the others.
+    """
     chunk = max(ROWS // (n * histories.shape[1]), 1)
-    parts = [
-        _roll(draw, part, horizon, noise_for(part, n, seed, period))
-        for part in (histories[i : i + chunk] for i in range(0, len(histories), chunk))
-    ]
+    parts = []
+    for first in range(0, len(histories), chunk):
+        part = histories[first : first + chunk]
+        members = [Members(seed, range(n)) for _ in part]
+        parts.append(_roll(draw, part, horizon, ChannelNoise(members, factors_of(part, period))))
     return np.concatenate(parts)
 
 
@@ -94,42 +98,51 @@ def _last(x: np.ndarray, steps: int) -> np.ndarray:
 def filled(draw: Draw, values: np.ndarray, n: int, seed: int, period: int = 1) -> np.ndarray:
     """n completions (n, C, T) of one series (C, T).
 
-    Gaps that are farther apart than a window are filled independently; one longer than a target is
-    filled target by target, each path on its own past.
+    Every target has noise of its own, a function of the seed, the member and its place. Targets that cut one
+    gap in pieces are filled one after the other, each path on its own past; all others at once.
     """
     channels = len(values)
     paths = np.repeat(values[None], n, 0)
+    padded = np.pad(values, ((0, 0), (CONTEXT, TARGET + RIGHT)), constant_values=np.nan)
+    factors = factors_of(values[None], period)
+    heads, followers = _targets(values)
+
+    def noise(starts: list[int]) -> ChannelNoise:
+        members = [Members((seed << 32) + start, range(n)) for start in starts]
+        return ChannelNoise(members, factors.expand(len(starts), -1, -1))
+
+    chunk = max(ROWS // (n * channels), 1)
+    for first in range(0, len(heads), chunk):
+        starts = heads[first : first + chunk]
+        windows = np.stack([padded[:, start : start + WIDTH] for start in starts])
+        blocks = draw(windows, noise(starts)).reshape(len(starts), n, channels, TARGET)
+        for start, block in zip(starts, blocks, strict=True):
+            _paste(paths, start, block)
+    for start in followers:
+        window = np.full((n, channels, WIDTH), np.nan)
+        seen = paths[..., max(start - CONTEXT, 0) : start]
+        window[..., CONTEXT - seen.shape[-1] : CONTEXT] = seen
+        window[..., CONTEXT:] = padded[:, start + CONTEXT : start + WIDTH]
+        # each path is an item with a past of its own, and has one member
+        alone = [Members((seed << 32) + start, [i]) for i in range(n)]
+        block = draw(window, ChannelNoise(alone, factors.expand(n, -1, -1)))
+        _paste(paths, start, block)
+    return paths
+
+
+def _targets(values: np.ndarray) -> tuple[list[int], list[int]]:
+    """First steps of the targets that cover all gaps of (C, T): those that can be filled at once, and those
+    that go on with a gap in which the target before them ends."""
     holes = np.flatnonzero(np.isnan(values).any(0))
-    chains: list[list[int]] = []
-    position = 0
+    heads, followers = [], []
+    end = position = 0
     while position < len(holes):
         start = int(holes[position])
-        position = int(np.searchsorted(holes, start + TARGET))
-        contiguous = (
-            chains
-            and chains[-1][-1] + TARGET == start
-            and np.isnan(values[:, [start - 1, start]]).all(1).any()
-        )
-        (chains[-1].append(start) if contiguous else chains.append([start]))
-    padded = np.pad(values, ((0, 0), (CONTEXT, TARGET + RIGHT)), constant_values=np.nan)
-    per_chunk = max(ROWS // (n * channels), 1)
-    for first in range(0, len(chains), per_chunk):
-        group = chains[first : first + per_chunk]
-        noise = noise_for(np.repeat(values[None], len(group), 0), n, seed, period)
-        window = np.stack([padded[:, chain[0] : chain[0] + WIDTH] for chain in group])
-        drawn = draw(window, noise).reshape(len(group), n, channels, TARGET)
-        for chain, block in zip(group, drawn, strict=True):
-            _paste(paths, chain[0], block)
-    for chain in chains:
-        noise = noise_for(values[None], n, seed, period)
-        noise.normal((channels, TARGET))  # the first target's
-        for start in chain[1:]:
-            window = np.full((n, channels, WIDTH), np.nan)
-            seen = paths[..., max(start - CONTEXT, 0) : start]
-            window[..., CONTEXT - seen.shape[-1] : CONTEXT] = seen
-            window[..., CONTEXT:] = padded[:, start + CONTEXT : start + WIDTH]
-            _paste(paths, start, draw(window, noise))
-    return paths
+        goes_on = end == start > 0 and np.isnan(values[:, start - 1 : start + 1]).all(1).any()
+        (followers if goes_on else heads).append(start)
+        end = start + TARGET
+        position = int(np.searchsorted(holes, end))
+    return heads, followers
 
 
 def _paste(paths: np.ndarray, start: int, block: np.ndarray) -> None:

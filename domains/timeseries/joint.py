@@ -51,23 +51,23 @@ def correlation(history: np.ndarray, period: int = 1) -> np.ndarray:
 
 
 class ChannelNoise:
-    """Noise of `len(factors)` items with the same members each, item after item, mixed over channels.
+    """Noise of several items, item after item, mixed over channels.
 
     Args:
-        members: the streams of one item; the same for all, so that paths do not depend on other items.
+        members: the streams of each item, equally many.
         factors: (items, C, C), Cholesky factors of the channels' correlations.
     """
 
-    def __init__(self, members: Members, factors: Tensor):
+    def __init__(self, members: Sequence[Members], factors: Tensor):
         self.members, self.factors = members, factors
 
     def __len__(self) -> int:
-        return len(self.factors) * len(self.members)
+        return sum(len(one) for one in self.members)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Unit noise `(items · n, C, steps)`, correlated across channels and white along steps."""
-        white = self.members.normal(shape)
-        return torch.einsum("bcd,nds->bncs", self.factors.to(white), white).flatten(0, 1)
+        white = torch.stack([one.normal(shape) for one in self.members])
+        return torch.einsum("bcd,bnds->bncs", self.factors.to(white), white).flatten(0, 1)
 
 
 def regress(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def mae_parts(paths: np.ndarray, truth: np.ndarray, scale: np.ndarray | None = N
 def seasonal_error(history: np.ndarray, period: int) -> np.ndarray:
     """MASE's unit: mean absolute error of the seasonal naive forecast inside a history (T, channels).
 
-    NaN if it is 0. With fewer than two seasons the period is 1.
+    NaN if it is 0. Where the history is no longer than a season, the period is 1.
     """
     period = period if len(history) > period else 1
     with np.errstate(invalid="ignore"):

@@ -15,6 +15,7 @@ from domains.timeseries.evaluation.protocols import (
     ETT_TRAIN,
     ETT_VALIDATION,
     EXCHANGE_TRAIN,
+    EXCHANGE_VALIDATION,
     M4_HORIZON,
     data_folder,
     load_ett,
@@ -39,7 +40,6 @@ SOURCES = (
     Source("Jena weather station 2020, first 70 %", "not stated", "https://www.bgc-jena.mpg.de/wetter/"),
     Source("Synthetic series of domains/timeseries/training/synthetic.py", "Apache-2.0"),
 )
-EXCHANGE_VALIDATION = EXCHANGE_TRAIN - 600
 WEATHER_TRAIN, WEATHER_VALIDATION = 36_887, 42_157  # 70 % and 80 % of 52,696 rows
 SYNTHETIC = {"train": 24_000, "validation": 2_000}
 MISSING = -9999.0  # of the Jena station
