@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import checkpoint, manifest
-from zoo.errors import CheckpointError, UnknownModelError
+from zoo.errors import CheckpointError, OptionError, UnknownModelError
 from zoo.manifest import SCHEMA
 
 
@@ -51,6 +51,35 @@ def test_round_trip_is_exact(model, saved):
         assert getattr(back, name) == getattr(model, name)
     assert not back.denoiser.training
     assert back.sample(5, seed=3).equals(model.sample(5, seed=3))
+
+
+def test_half_precision_halves_the_file_and_rounds_the_weights_once(model, saved, tmp_path):
+    half = model.save(tmp_path / "half", precision="float16")
+    single = sum(t.numel() * 4 for t in model.denoiser.state_dict().values())
+    assert {t.dtype for t in manifest.read(half).tensors.values()} == {"F16"}
+    assert (half / "model.safetensors").stat().st_size < (
+        saved / "model.safetensors"
+    ).stat().st_size - single // 2 + 8
+    back = zoo.load(half)
+    for name, tensor in back.denoiser.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, model.denoiser.state_dict()[name].half().float())
+    again = zoo.load(back.save(tmp_path / "again"))
+    assert {t.dtype for t in manifest.read(tmp_path / "again").tensors.values()} == {"F32"}
+    for name, tensor in back.denoiser.state_dict().items():
+        assert torch.equal(tensor, again.denoiser.state_dict()[name])
+
+
+def test_what_half_precision_cannot_hold_is_refused_by_name(model, tmp_path):
+    large = model.copy()
+    with torch.no_grad():
+        large.denoiser.get_parameter("network.layers.0.bias")[3] = 1e5
+    with pytest.raises(CheckpointError, match=r"'network\.layers\.0\.bias' holds 1e\+05"):
+        large.save(tmp_path / "new", precision="float16")
+    assert not (tmp_path / "new").exists()
+    large.save(tmp_path / "new")
+    with pytest.raises(OptionError, match="float8"):
+        model.save(tmp_path / "other", precision="float8")
 
 
 def test_card_shows_figures_baselines_and_how_to_load(model, saved):
@@ -151,9 +180,11 @@ def test_no_type_confusion_anywhere_in_the_manifest(model, tmp_path, data):
         ),
         (lambda t: t.update(extra=torch.ones(1)), "'extra' is unknown"),
         (lambda t: t.update({"network.layers.0.bias": torch.ones(65)}), "F32 [65]"),
-        (lambda t: t.update({"network.layers.0.bias": torch.ones(64).half()}), "F16 [64]"),
+        (lambda t: t.update({"network.layers.0.bias": torch.ones(65).half()}), "F16 [65]"),
+        (lambda t: t.update({"network.layers.0.bias": torch.ones(64).bfloat16()}), "BF16 [64]"),
+        (lambda t: t.update({"network.layers.0.bias": torch.ones(64).int()}), "I32 [64]"),
     ],
-    ids=["missing", "unknown", "misshapen", "other dtype"],
+    ids=["missing", "unknown", "misshapen", "misshapen half", "bfloat16", "integers"],
 )
 def test_weights_that_do_not_fit_the_recipe_are_refused(saved, change, told):
     retensor(saved, change)

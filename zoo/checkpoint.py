@@ -45,6 +45,22 @@ def table(tensors: Mapping[str, torch.Tensor]) -> dict[str, Tensor]:
     return {name: Tensor(tuple(t.shape), DTYPES[t.dtype]) for name, t in sorted(tensors.items())}
 
 
+def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors with those of single precision rounded to half precision.
+
+    Raises:
+        CheckpointError: naming a tensor whose values half precision cannot hold.
+    """
+    rounded = {name: t.half() if t.dtype == torch.float32 else t for name, t in tensors.items()}
+    for name, t in rounded.items():
+        if t.dtype == torch.float16 and bool(t.isinf().any()):
+            largest = tensors[name].abs().max().item()
+            raise CheckpointError(
+                f"tensor {name!r} holds {largest:.4g}, which float16 (up to 65504) cannot; save as float32"
+            )
+    return rounded
+
+
 def write(
     folder: Path, draft: Manifest, tensors: Mapping[str, torch.Tensor], *, log: Path | None = None
 ) -> Manifest:
@@ -164,8 +180,16 @@ def read_file(folder: Path, name: str, m: Manifest) -> bytes:
     return data
 
 
-def check_tables(where: str, *, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], of: str) -> None:
+def check_tables(
+    where: str, *, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], of: str, half: bool = False
+) -> None:
     """Refuses tensors that are not exactly the wanted ones.
+
+    Args:
+        where: the file, for the message.
+        found, wanted: the tables.
+        of: what wants them, for the message.
+        half: F16 will do where F32 is wanted.
 
     Raises:
         CheckpointError: naming the first tensor that is missing, unknown, misshapen or of another dtype.
@@ -175,7 +199,8 @@ def check_tables(where: str, *, found: Mapping[str, Tensor], wanted: Mapping[str
     for name in sorted(found.keys() - wanted.keys()):
         raise CheckpointError(f"{where}: tensor {name!r} is unknown to {of}")
     for name, tensor in sorted(found.items()):
-        if tensor != wanted[name]:
+        will_do = half and wanted[name].dtype == "F32" and tensor == replace(wanted[name], dtype="F16")
+        if tensor != wanted[name] and not will_do:
             need = f"{wanted[name].dtype} {list(wanted[name].shape)}"
             raise CheckpointError(
                 f"{where}: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, {of} has {need}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 
@@ -161,16 +161,30 @@ class Model(ABC):
         request = self.domain.evaluate_request(data=None if data is None else Path(data), seed=seed)
         return self.domain.evaluate(self, request)
 
-    def save(self, folder: str | PathLike[str], *, log: Path | None = None) -> Path:
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        precision: Literal["float32", "float16"] = "float32",
+        log: Path | None = None,
+    ) -> Path:
         """Writes a checkpoint folder that `zoo.load` reads; an older checkpoint there is replaced.
 
         Args:
             folder: where to.
+            precision: "float16" rounds the weights, in the file alone, and halves its size.
             log: a training log to keep beside the weights.
 
         Raises:
-            CheckpointError: if the folder holds files that are not ours, or a weight is not finite.
+            OptionError: for an unknown precision.
+            CheckpointError: if the folder holds files that are not ours, or a weight is not finite or
+                beyond what the precision can hold.
         """
+        if precision not in ("float32", "float16"):
+            raise OptionError(f"precision must be 'float32' or 'float16', not {precision!r}")
+        tensors = self.denoiser.state_dict()
+        if precision == "float16":
+            tensors = checkpoint.halved(tensors)
         draft = Manifest(
             schema_version=SCHEMA,
             name=self.name,
@@ -184,7 +198,7 @@ class Model(ABC):
             metrics=self.metrics,
         )
         path = Path(folder).expanduser()
-        checkpoint.write(path, draft, self.denoiser.state_dict(), log=log)
+        checkpoint.write(path, draft, tensors, log=log)
         return path
 
     def __repr__(self) -> str:
@@ -214,9 +228,17 @@ def load(ref: str | PathLike[str], *, device: str = "auto") -> Model:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{where}: adapter: {error}") from None
     denoiser = build(domain, recipe, seed=0)
-    expected = checkpoint.table(denoiser.state_dict())
-    checkpoint.check_tables(where, found=described.tensors, wanted=expected, of="the recipe's network")
-    denoiser.load_state_dict(checkpoint.read_tensors(folder, described))
+    own = denoiser.state_dict()
+    checkpoint.check_tables(
+        where,
+        found=described.tensors,
+        wanted=checkpoint.table(own),
+        of="the recipe's network",
+        half=True,
+    )
+    tensors = checkpoint.read_tensors(folder, described)
+    # Weights stored in half precision compute in single precision.
+    denoiser.load_state_dict({name: t.to(own[name].dtype) for name, t in tensors.items()})
     model = domain.model_class(
         domain,
         recipe,
