@@ -1,5 +1,6 @@
 """Time series: probabilistic forecasts, gap filling and synthesis, zero-shot or fine-tuned."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,10 +89,15 @@ class TimeSeries(Domain):
 
     def adapter(self, recipe: TimeSeriesRecipe, dataset: "Windows") -> TimeSeriesAdapter:
         # many data sets have no common unit: pretrained, unconditional samples have mean 0, deviation 1
-        return TimeSeriesAdapter() if dataset.sources else dataset.statistics()
+        from domains.timeseries.training.dataset import statistics
+
+        return TimeSeriesAdapter() if dataset.sources else statistics(dataset.pools[0])
 
     def adapter_from(self, state: dict[str, Any]) -> TimeSeriesAdapter:
-        return TimeSeriesAdapter(level=float(state["level"]), spread=float(state["spread"]))
+        adapter = TimeSeriesAdapter(**{name: float(state[name]) for name in ("level", "spread")})
+        if len(state) != 2 or not math.isfinite(adapter.level) or not 0 < adapter.spread < math.inf:
+            raise ValueError(f"level and a positive spread, both finite, are wanted, not {state}")
+        return adapter
 
     def example(self) -> pd.DataFrame:
         """Four weeks of two hourly channels with a daily cycle."""
@@ -145,7 +151,7 @@ class TimeSeries(Domain):
                 n=request.n,
                 seed=request.seed,
                 freq=request.freq,
-            ).reset_index()
+            )
         from domains.timeseries.evaluation.backtest import evaluate_protocol, protocols
 
         tables = [evaluate_protocol(model, one, request.n, request.seed) for one in protocols().values()]

@@ -3,7 +3,7 @@
 Arrays here are (items, channels, steps), float64, NaN where unknown; paths are (items, n, channels, steps).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -62,17 +62,17 @@ def factors_of(histories: np.ndarray, period: int) -> torch.Tensor:
 
 
 def continued(
-    draw: Draw, histories: np.ndarray, horizon: int, n: int, seed: int, period: int = 1
+    draw: Draw, histories: np.ndarray, horizon: int, n: int, seeds: Sequence[int], period: int = 1
 ) -> np.ndarray:
     """n paths of `horizon` steps after each history; later targets follow their own path's past.
 
-    All items have the same members, so that the paths of one do not depend on the others.
+    Every history has a seed of its own, so that its paths do not depend on the others.
     """
     chunk = max(ROWS // (n * histories.shape[1]), 1)
     parts = []
     for first in range(0, len(histories), chunk):
         part = histories[first : first + chunk]
-        members = [Members(seed, range(n)) for _ in part]
+        members = [Members(seed, range(n)) for seed in seeds[first : first + chunk]]
         parts.append(_roll(draw, part, horizon, ChannelNoise(members, factors_of(part, period))))
     return np.concatenate(parts)
 
@@ -99,13 +99,31 @@ def filled(draw: Draw, values: np.ndarray, n: int, seed: int, period: int = 1) -
     """n completions (n, C, T) of one series (C, T).
 
     Every target has noise of its own, a function of the seed, the member and its place. Targets that cut one
-    gap in pieces are filled one after the other, each path on its own past; all others at once.
+    gap in pieces are filled one after the other, each path on its own past; all others at once. What lies
+    before the first known value of a channel is filled backwards in time.
     """
+    paths = np.repeat(values[None], n, 0)
+    known = np.isfinite(values)
+    lead = int(known.argmax(1).max())  # the first step at which every channel has begun
+    if lead > RIGHT:
+        backwards = values[:, : lead + CONTEXT][:, ::-1]
+        paths[..., :lead] = filled_forwards(draw, backwards, n, seed, period)[..., ::-1][..., :lead]
+    else:
+        lead = 0
+    rest = filled_forwards(draw, values, n, seed, period, start=lead)
+    paths[..., lead:] = rest[..., lead:]
+    return paths
+
+
+def filled_forwards(
+    draw: Draw, values: np.ndarray, n: int, seed: int, period: int, start: int = 0
+) -> np.ndarray:
+    """`filled` for the gaps from step `start` on, all in the order of time."""
     channels = len(values)
     paths = np.repeat(values[None], n, 0)
     padded = np.pad(values, ((0, 0), (CONTEXT, TARGET + RIGHT)), constant_values=np.nan)
     factors = factors_of(values[None], period)
-    heads, followers = _targets(values)
+    heads, followers = _targets(values, start)
 
     def noise(starts: list[int]) -> ChannelNoise:
         members = [Members((seed << 32) + start, range(n)) for start in starts]
@@ -130,10 +148,15 @@ def filled(draw: Draw, values: np.ndarray, n: int, seed: int, period: int = 1) -
     return paths
 
 
-def _targets(values: np.ndarray) -> tuple[list[int], list[int]]:
-    """First steps of the targets that cover all gaps of (C, T): those that can be filled at once, and those
-    that go on with a gap in which the target before them ends."""
+def _targets(values: np.ndarray, begin: int) -> tuple[list[int], list[int]]:
+    """First steps of the targets that cover the gaps of (C, T) from a step on.
+
+    Returns:
+        Those that can be filled at once, and those that go on with a gap in which the target before them
+        ends.
+    """
     holes = np.flatnonzero(np.isnan(values).any(0))
+    holes = holes[holes >= begin]
     heads, followers = [], []
     end = position = 0
     while position < len(holes):

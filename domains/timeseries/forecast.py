@@ -112,7 +112,10 @@ class Forecast:
 
 @dataclass(frozen=True, eq=False)
 class Forecasts(Mapping[str, Forecast]):
-    """The forecasts of several series, by item: `forecasts["a"].mean`."""
+    """The forecasts of several series, by item: `forecasts["a"].mean`.
+
+    Every item has the same noise, so that it is forecast as if it were alone: paths of different items must
+    not be added up."""
 
     by_item: dict[str, Forecast]
 

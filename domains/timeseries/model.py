@@ -1,6 +1,6 @@
 """The verbs of a time-series model: forecast, impute, sample, backtest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from domains.timeseries.window import CONTEXT
 from zoo.errors import DataError, OptionError
 from zoo.model import Model
 
+NEAR_ZERO = 0.01  # standard deviations within which the lowest value of a non-negative channel is near 0
 LARGEST = 1e300  # beyond it float64 has no room for the arithmetic
 
 
@@ -46,10 +47,11 @@ class TimeSeriesModel(Model):
             horizon: steps ahead.
             n: paths.
             known_future: values of some of the history's columns over the horizon, known in advance (a
-                price, a holiday, a weather forecast): a frame or dict of columns, in time order. The
-                other columns are forecast given them.
+                price, a holiday, a weather forecast): a frame, a file or a dict of columns. Where it has
+                stamps, the rows of the horizon are taken by these; else it has `horizon` rows in time
+                order. The other columns are forecast given them.
             positive: True: paths stay at or above 0. None: where the history has no negative value and
-                touches 0 or counts whole things.
+                comes near 0 or counts whole things.
             freq, timestamp, target, item_id: how to read the history: see `read`.
             seed: path i depends on (seed, i) and the history alone.
             steps, sampler, device: as in `sample`.
@@ -68,11 +70,12 @@ class TimeSeriesModel(Model):
         if known_future is not None and len(series) > 1:
             raise OptionError("known_future goes with a single series; forecast the items one by one")
         future = None if known_future is None else _future(known_future, series[0], horizon)
-        made = [
-            self._forecast(one, horizon, n, future, positive, seed=seed, steps=steps, sampler=sampler)
-            for one in series
-        ]
-        return made[0] if len(made) == 1 else Forecasts({str(one.item): one for one in made})
+        return _by_item(
+            [
+                self._forecast(one, horizon, n, future, positive, seed=seed, steps=steps, sampler=sampler)
+                for one in series
+            ]
+        )
 
     def _forecast(
         self,
@@ -87,16 +90,24 @@ class TimeSeriesModel(Model):
         sampler: str | None,
     ) -> Forecast:
         values = _usable(series)
+        silent = ~np.isfinite(values[-CONTEXT:]).any(0)
+        if silent.any():
+            name = series.names[int(silent.argmax())]
+            raise DataError(
+                f"channel {name!r} has no value in its last {CONTEXT} steps, and no more are read: fill it "
+                "with model.impute, or leave it out"
+            )
         floor = np.array([_positive(column) if positive is None else positive for column in values.T])
         if future is None:
             draw = drawer(self, steps=steps, sampler=sampler, positive=floor)
-            paths = continued(draw, values.T[None], horizon, n, seed, series.period)[0]
+            paths = continued(draw, values.T[None], horizon, n, [seed], series.period)[0]
             return Forecast(paths.transpose(0, 2, 1), future_index(series, horizon), series, seed)
         given = np.isfinite(future).all(0)
         slopes = regress(values[:, given], values[:, ~given])
         explained = apply(values[:, given], slopes)
         draw = drawer(self, steps=steps, sampler=sampler)
-        rest = continued(draw, (values[:, ~given] - explained).T[None], horizon, n, seed, series.period)[0]
+        left = (values[:, ~given] - explained).T[None]
+        rest = continued(draw, left, horizon, n, [seed], series.period)[0]
         paths = np.repeat(future[None], n, 0)
         paths[..., ~given] = rest.transpose(0, 2, 1) + apply(future[:, given], slopes)
         paths[..., floor & ~given] = paths[..., floor & ~given].clip(min=0)
@@ -171,7 +182,7 @@ class TimeSeriesModel(Model):
             paths = np.where(floor, paths.clip(min=0), paths)
             paths = np.where(np.isfinite(values), values, paths)
             made.append(Forecast(paths, series.index, series, seed))
-        return made[0] if len(made) == 1 else Forecasts({str(one.item): one for one in made})
+        return _by_item(made)
 
     def sample(
         self,
@@ -203,7 +214,7 @@ class TimeSeriesModel(Model):
             self.to(device)
         draw = drawer(self, steps=steps, sampler=sampler)
         nothing = np.full((1, 1, 1), np.nan)
-        return continued(draw, nothing, length, n, seed)[0].transpose(0, 2, 1)
+        return continued(draw, nothing, length, n, [seed])[0].transpose(0, 2, 1)
 
     def backtest(
         self,
@@ -259,7 +270,9 @@ class TimeSeriesModel(Model):
         for row, history in zip(recent, histories, strict=True):
             row[:, CONTEXT - min(len(history), CONTEXT) :] = history[-CONTEXT:].T
         draw = drawer(self, steps=steps, sampler=sampler)
-        return continued(draw, recent, horizon, n, seed, period).transpose(0, 1, 3, 2)
+        # noise of its own for every window, so that the luck of the draw averages out over windows
+        seeds = [(seed << 32) + i for i in range(len(histories))]
+        return continued(draw, recent, horizon, n, seeds, period).transpose(0, 1, 3, 2)
 
 
 def _at_least_one(**counts: int) -> None:
@@ -282,29 +295,51 @@ def _usable(series: TimeSeries) -> np.ndarray:
 
 
 def _positive(column: np.ndarray) -> bool:
+    """Whether a channel looks as if it could not be negative."""
     seen = column[np.isfinite(column)]
-    return bool((seen >= 0).all() and ((seen == 0).any() or (seen == np.round(seen)).all()))
+    whole = (seen == np.round(seen)).all()
+    return bool(seen.min() >= 0 and (whole or seen.min() <= NEAR_ZERO * seen.std()))
+
+
+def _by_item(made: list[Forecast]) -> Forecast | Forecasts:
+    """The only forecast, or all of them by item; series without a name are counted."""
+    if len(made) == 1:
+        return made[0]
+    named = {one.item if one.item is not None else str(i): one for i, one in enumerate(made)}
+    if len(named) < len(made):
+        items = [str(one.item) for one in made]
+        twice = next(item for item in items if items.count(item) > 1)
+        raise DataError(f"two series are called {twice!r}; give every series a name of its own")
+    return Forecasts(named)
 
 
 def _future(known: Any, series: TimeSeries, horizon: int) -> np.ndarray:
     """Known future values as (horizon, channels), NaN for the channels to forecast."""
-    frame = known.to_frame() if isinstance(known, pd.Series) else pd.DataFrame(known)
-    columns = [name for name in series.names if name in map(str, frame.columns)]
+    table = pd.DataFrame(known) if isinstance(known, Mapping) else known
+    (ahead, *others) = read(table, freq=None if series.freq is None else series.freq.freqstr)
+    if others:
+        raise DataError("known_future holds several items, but the history is a single series")
+    columns = [name for name in series.names if name in ahead.names]
     if not columns:
         raise DataError(
-            f"known_future has the columns {', '.join(map(str, frame.columns))}, but the history has "
+            f"known_future has the columns {', '.join(ahead.names)}, but the history has "
             f"{', '.join(series.names)}: its past must be in the history under the same name"
         )
     if len(columns) == len(series.names):
         raise DataError("known_future holds every column of the history: nothing is left to forecast")
-    if len(frame) != horizon:
+    stamps = future_index(series, horizon)
+    frame = ahead.to_frame()[columns]
+    if isinstance(ahead.index, pd.DatetimeIndex) and isinstance(stamps, pd.DatetimeIndex):
+        frame = frame.reindex(stamps)
+        missing = np.isnan(frame.to_numpy()).any(1)
+        if missing.any():
+            raise DataError(f"known_future has no value for {stamps[int(missing.argmax())]}")
+    elif len(frame) != horizon:
         raise DataError(f"known_future has {len(frame)} rows, but the horizon is {horizon}")
-    frame = frame.rename(columns=str)[columns].astype(float)
-    if not np.isfinite(frame.to_numpy()).all():
+    elif frame.isna().to_numpy().any():
         raise DataError("known_future has missing values; fill them first")
     future = np.full((horizon, len(series.names)), np.nan)
-    for name in columns:
-        future[:, series.names.index(name)] = frame[name]
+    future[:, [series.names.index(name) for name in columns]] = frame.to_numpy()
     return future
 
 

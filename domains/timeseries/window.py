@@ -18,6 +18,7 @@ import numpy as np
 
 CONTEXT, TARGET, RIGHT = 512, 64, 64
 WIDTH = CONTEXT + TARGET + RIGHT
+ROUNDING = 1e-12  # standard deviation, relative to the size, below which a series varies by rounding alone
 
 
 class Units(NamedTuple):
@@ -50,4 +51,5 @@ def units(values: np.ndarray, known: np.ndarray) -> Units:
     last = CONTEXT - 1 - np.argmax(left[..., ::-1], axis=-1)[..., None]
     newest = np.take_along_axis(filled, last, -1)
     origin = np.where(left.any(-1, keepdims=True), newest, mean * size)
-    return Units(origin, np.where(known.any(-1, keepdims=True), np.maximum(std, 1e-6) * size, 1.0))
+    scale = np.where(std > ROUNDING, std, 1e-6) * size
+    return Units(origin, np.where(known.any(-1, keepdims=True), scale, 1.0))

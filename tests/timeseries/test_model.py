@@ -1,10 +1,13 @@
 """The verbs on the shipped model: properties that hold exactly, and forecasts that must be good."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import zoo
+from domains.timeseries.data import read
 from domains.timeseries.evaluation import baselines
 from domains.timeseries.joint import correlation, regress, told_by_neighbours
 from zoo.errors import DataError, OptionError
@@ -88,6 +91,8 @@ def test_a_daily_cycle_is_forecast_better_than_by_the_seasonal_naive(model):
 def test_what_cannot_be_negative_stays_so(model):
     rain = np.random.default_rng(0).gamma(0.2, 2.0, 300).round(1)
     assert model.forecast(rain, 24, 50).paths.min() >= 0
+    waits = np.random.default_rng(0).exponential(size=300) + 0.001
+    assert model.forecast(waits, 24, 50).paths.min() >= 0
     assert model.forecast(daily(noise=30) ** 2, 24, 50, positive=True).paths.min() >= 0
 
 
@@ -141,7 +146,7 @@ def test_a_covariate_that_says_nothing_changes_nothing(model):
     [
         ({"wind": [1.0] * 24}, "its past must be in the history"),
         ({"price": [1.0] * 23}, "23 rows, but the horizon is 24"),
-        ({"price": [np.nan] * 24}, "missing values"),
+        ({"price": [1.0] * 23 + [np.nan]}, "missing values"),
         ({"price": [1.0] * 24, "load": [1.0] * 24}, "nothing is left to forecast"),
     ],
 )
@@ -149,6 +154,17 @@ def test_known_futures_that_do_not_fit_are_refused(model, future, says):
     frame = pd.DataFrame({"load": daily(), "price": daily(seed=1)})
     with pytest.raises(DataError, match=says):
         model.forecast(frame, 24, 2, known_future=future)
+
+
+def test_a_known_future_goes_by_its_stamps(model):
+    stamps = pd.date_range("2024-01-01", periods=504, freq="h")
+    frame = pd.DataFrame({"load": daily(), "price": daily(seed=1)}, index=stamps)
+    ahead = frame[["price"]]
+    told = model.forecast(frame[:-24], 24, 3, known_future=ahead[-24:])
+    shuffled = model.forecast(frame[:-24], 24, 3, known_future=ahead[::-1])  # all of it, in any order
+    assert (told.paths == shuffled.paths).all()
+    with pytest.raises(DataError, match="no value for 2024-01-21 00:00:00"):
+        model.forecast(frame[:-24], 24, 3, known_future=ahead[:24])
 
 
 @pytest.mark.parametrize(
@@ -209,6 +225,45 @@ def test_gaps_at_both_ends_and_neighbouring_channels(model):
     filled = model.impute(holes)
     assert not filled.isna().to_numpy().any()
     assert np.abs(filled["a"] - frame["a"])[100:140].mean() < 0.5  # b says where a went
+
+
+@pytest.mark.parametrize("lead", [5, 150, 400])
+def test_what_lies_before_the_first_value_is_filled_backwards(model, lead):
+    values = np.stack([1000 + daily(40), 1000 + daily(40, seed=1)], 1)
+    holes = values.copy()
+    holes[:lead, 0] = np.nan
+    filled = model.impute(holes).to_numpy()
+    assert np.abs(filled - values)[:lead, 0].mean() < 4  # the amplitude is 10
+    assert (filled[lead:] == values[lead:]).all()
+
+
+def test_distant_gaps_are_filled_independently(model):
+    walk = np.random.default_rng(0).normal(size=2000).cumsum()
+    walk[500:520] = walk[1500:1520] = np.nan
+    paths = model.completions(walk, 200).paths[:, :, 0]
+    assert abs(np.corrcoef(paths[:, 510], paths[:, 1510])[0, 1]) < 0.25
+
+
+def test_a_channel_that_has_been_silent_is_refused(model):
+    frame = pd.DataFrame({"a": np.arange(1000.0), "b": np.arange(1000.0)})
+    frame.loc[400:, "b"] = np.nan
+    with pytest.raises(DataError, match="channel 'b' has no value in its last 512 steps"):
+        model.forecast(frame, 12)
+
+
+def test_series_without_names_are_counted_and_doubles_refused(model):
+    one = read(daily())[0]
+    assert list(model.forecast([one, one], 3, 2)) == ["0", "1"]
+    named = replace(one, item="x")
+    with pytest.raises(DataError, match="two series are called 'x'"):
+        model.forecast([named, named], 3, 2)
+
+
+def test_windows_of_a_backtest_have_noise_of_their_own(model):
+    history = daily()[:, None]
+    first, second = model.forecast_arrays([history, history], 24, 200)
+    moves = first[:, 12, 0] - first[:, 12, 0].mean(), second[:, 12, 0] - second[:, 12, 0].mean()
+    assert abs(np.corrcoef(*moves)[0, 1]) < 0.25
 
 
 def test_unconditional_series(model):

@@ -1,5 +1,7 @@
 """Units, features and training windows: closed forms and properties."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,21 @@ def test_a_constant_window_has_a_millionth_of_its_size_as_its_scale(size):
     own = units(window_of(np.full(40, size)), np.isfinite(window_of(np.full(40, size))))
     assert own.origin[0] == size
     assert own.scale[0] == pytest.approx(1e-6 * size)
+
+
+def test_a_small_variation_on_a_large_level_keeps_its_scale():
+    raw = window_of(1e9 + np.random.default_rng(0).normal(0, 10, 300))
+    assert units(raw, np.isfinite(raw)).scale[0] == pytest.approx(10, rel=0.2)
+
+
+def test_statistics_are_those_of_the_users_series():
+    values = np.random.default_rng(0).normal(100, 5, 200)
+    values[180:] = 1e6  # in the validation part
+    domain = importlib.import_module("domains.timeseries").domain
+    recipe = domain.recipes["timeseries-flow"]
+    found = domain.adapter(recipe, domain.dataset(values, "train", recipe))
+    assert found.level == pytest.approx(100, abs=1)
+    assert found.spread == pytest.approx(5, rel=0.2)
 
 
 def known_window(history: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

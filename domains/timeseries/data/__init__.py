@@ -99,7 +99,11 @@ def read(
         if not source:
             raise DataError("an empty dict: no series to read")
         parts = {key: read(one, freq=freq, timestamp=timestamp, target=target) for key, one in source.items()}
-        return [replace(series, item=str(key)) for key, part in parts.items() for series in part]
+        return [
+            replace(series, item=str(key) if len(part) == 1 else f"{key}/{series.item}")
+            for key, part in parts.items()
+            for series in part
+        ]
     frame, where = load(source)
     if frame.empty:
         raise DataError(f"{where}: no rows of data")

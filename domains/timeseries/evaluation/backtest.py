@@ -93,6 +93,8 @@ def backtest(
     Raises:
         DataError: a series is too short to leave a history before its first window.
     """
+    if len({len(series.names) for series in data}) > 1:
+        raise DataError("the series have different numbers of channels: backtest them one by one")
     made = []
     for series in data:
         first = len(series) - windows * horizon

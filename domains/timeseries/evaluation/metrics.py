@@ -122,11 +122,21 @@ def pit(paths: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray:
 
     (rank + u)/(n + 1) with u uniform and the rank drawn at random among paths equal to the truth.
     """
+    values = _ranks(*_flat(paths, truth), seed)
+    return values[np.isfinite(values)]
+
+
+def pit_parts(paths: np.ndarray, truth: np.ndarray) -> Parts:
+    """Mean of `pit`: 0.5 if the forecast is unbiased, less if it is too high."""
     paths, truth = _flat(paths, truth)
+    return _total(_ranks(paths, truth, 0)), _count(truth)
+
+
+def _ranks(paths: np.ndarray, truth: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     below, equal = (paths < truth[:, None]).sum(axis=1), (paths == truth[:, None]).sum(axis=1)
     values = (below + rng.integers(equal + 1) + rng.random(truth.shape)) / (paths.shape[1] + 1)
-    return values[np.isfinite(truth)]
+    return np.where(np.isfinite(truth), values, np.nan)
 
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], Parts]] = {
@@ -137,6 +147,7 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], Parts]] = {
     "coverage 50": partial(coverage_parts, level=0.50),
     "coverage 80": partial(coverage_parts, level=0.80),
     "coverage 95": partial(coverage_parts, level=0.95),
+    "PIT mean": pit_parts,
     "spread-skill": spread_skill_parts,
     "MAE": mae_parts,
 }

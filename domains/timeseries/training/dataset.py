@@ -63,6 +63,19 @@ def pool_of(series: Sequence[TimeSeries], split: Split) -> Pool:
     return Pool("data", tuple(channels), tuple(spans))
 
 
+def statistics(pool: Pool) -> TimeSeriesAdapter:
+    """An adapter with the statistics of a pool's series before the ends of their spans."""
+    parts = [
+        series[:stop][np.isfinite(series[:stop])]
+        for series, (_, stop) in zip(pool.series, pool.spans, strict=True)
+    ]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise DataError("the training data hold no value at all")
+    spread = float(np.median([part.std() for part in parts]))
+    return TimeSeriesAdapter(float(np.median([part.mean() for part in parts])), spread or 1.0)
+
+
 def synthetic_pool(split: Split, share: float, count: int) -> Pool:
     """`count` series of the generator, the same in every run; the two splits have nothing in common."""
     seed = 0 if split == "train" else 1
@@ -82,19 +95,6 @@ class Windows(Dataset):
 
     def __len__(self) -> int:
         return sum(stop - start for pool in self.pools for start, stop in pool.spans)
-
-    def statistics(self) -> TimeSeriesAdapter:
-        """An adapter with the statistics of the series before the ends of their spans."""
-        parts = [
-            series[:stop][np.isfinite(series[:stop])]
-            for pool in self.pools
-            for series, (_, stop) in zip(pool.series, pool.spans, strict=True)
-        ]
-        parts = [part for part in parts if len(part)]
-        if not parts:
-            raise DataError("the training data hold no value at all")
-        spread = float(np.median([part.std() for part in parts]))
-        return TimeSeriesAdapter(float(np.median([part.mean() for part in parts])), spread or 1.0)
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
