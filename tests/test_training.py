@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 import zoo
+import zoo.fit as zoo_fit
 from zoo.checkpoint import PARTIAL, STATE
 from zoo.domain import Dataset, Items, Training
 from zoo.engine import PATHS, Batch, NetworkDenoiser, Objective
 from zoo.errors import DataError, OptionError, TrainingError
-from zoo.fit import DivergedError, Saving, fit, generator
+from zoo.fit import DivergedError, Saving, draw, fit, generator, validation_batches
 from zoo.state import read_state, write_state
 
 SHORT = Training(steps=20, batch_size=16, lr=1e-2, validate_every=4, validation_batches=2)
@@ -168,6 +169,44 @@ def test_resume_refuses_another_run_and_names_the_difference(rings, tmp_path):
         fit(denoiser(), Items(points(0)), Items(points(1)), SHORT, saving=saving, show=False)
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Runs a verb of the zoo that dies before its step 5, saved after every step."""
+
+    def start(verb, *args, **options):
+        def dies(data, training, step):
+            return die(None) if step == 5 else draw(data, training, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zoo_fit, "draw", dies)
+            with pytest.raises(Killed):
+                verb(*args, **options, save_seconds=0.0)
+
+    return start
+
+
+@pytest.mark.parametrize("factor", [1000, 1024])  # by a power of two, standardised data are the same bits
+def test_resume_refuses_other_data_of_the_same_size(rings, tmp_path, interrupted, factor):
+    data, options = rings.example(), {"steps": 20, "out": tmp_path / "r", "show": False}
+    interrupted(zoo.train, rings, data, **options)
+    with pytest.raises(
+        TrainingError, match="cannot resume: the run there had other data or settings; sha256"
+    ):
+        zoo.train(rings, data * factor, resume=True, **options)
+    zoo.train(rings, data, resume=True, **options)
+
+
+def test_resumed_finetuning_refuses_other_data_and_another_parent(rings, model, tmp_path, interrupted):
+    data, options = rings.example(), {"steps": 20, "out": tmp_path / "r", "show": False}
+    interrupted(zoo.finetune, model, data, **options)
+    with pytest.raises(TrainingError, match="sha256 of held-out data"):
+        zoo.finetune(model, data * 1000, resume=True, **options)
+    other = zoo.train(rings, rings.example(), steps=4, show=False)
+    with pytest.raises(TrainingError, match="sha256 of the parent"):
+        zoo.finetune(other, data, resume=True, **options)
+    zoo.finetune(model, data, resume=True, **options)
+
+
 def test_nothing_to_resume(rings, tmp_path):
     zoo.train(rings, rings.example(), steps=2, out=tmp_path / "r", resume=True, show=False)
     with pytest.raises(TrainingError, match="finished"):
@@ -210,8 +249,7 @@ def test_result_is_the_average_that_was_validated(tmp_path):
     fitted, network = run(Items(points(0)))
     judge = denoiser().eval()
     judge.load_state_dict(fitted.tensors)
-    held_out, order = Items(points(1)), generator("cpu", SHORT.seed, "validation")
-    batches = [held_out.batch(SHORT.batch_size, order) for _ in range(SHORT.validation_batches)]
+    batches = validation_batches(Items(points(1)), SHORT)
     noise = generator("cpu", SHORT.seed, "validation noise")
     with torch.no_grad():
         loss = torch.cat([judge.loss(batch, noise) for batch in batches]).mean().item()

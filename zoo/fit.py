@@ -27,7 +27,7 @@ from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.ema import PowerEMA
 from zoo.errors import TrainingError
 from zoo.progress import Reporter
-from zoo.state import read_state, write_state
+from zoo.state import fingerprint, read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Saving:
     Attributes:
         folder: holds the state and the log.
         seconds: between two saves: what a kill loses at most. Ctrl-C and SIGTERM save first.
-        identity: JSON that must be the same when the run is resumed.
+        identity: JSON that must be the same when the run is resumed; so must the first held-out batch.
         resume: continue from the state in `folder`, if there is one.
     """
 
@@ -144,6 +144,12 @@ def draw(data: Dataset, training: Training, step: int) -> Batch:
     return data.batch(training.batch_size, generator("cpu", training.seed, "data", step))
 
 
+def validation_batches(held_out: Dataset, training: Training) -> list[Batch]:
+    """The batches of every validation: a function of the data and the seed alone."""
+    order = generator("cpu", training.seed, "validation")
+    return [held_out.batch(training.batch_size, order) for _ in range(training.validation_batches)]
+
+
 def learning_rate(step: int, training: Training) -> float:
     """The learning rate of optimiser step `step`, counted from 0: linear warm-up, then a cosine to zero.
 
@@ -189,10 +195,7 @@ class _Run:
         )
         self.ema = PowerEMA(denoiser, training.ema_widths)
         self.averaged = deepcopy(denoiser).eval()  # holds averaged weights while they are validated
-        order = generator("cpu", training.seed, "validation")
-        self.held_out = [
-            held_out.batch(training.batch_size, order) for _ in range(training.validation_batches)
-        ]
+        self.held_out = validation_batches(held_out, training)
         self.step = 0
         self.rate = 0.0
         self.best = Fitted({}, 0, math.inf, math.inf)
@@ -252,8 +255,10 @@ class _Run:
                 f"{saving.folder}: holds an unfinished run; resume it, or choose another folder"
             )
         tree = read_state(path)
-        if difference := _difference(tree["identity"], saving.identity):
-            raise TrainingError(f"{saving.folder}: cannot resume: the run there has another {difference}")
+        if difference := _difference(tree["identity"], self._identity(saving)):
+            raise TrainingError(
+                f"{saving.folder}: cannot resume: the run there had other data or settings; {difference}"
+            )
         self.denoiser.load_state_dict(tree["weights"])
         self.optimizer.load_state_dict(tree["optimizer"])
         self.ema.load_state_dict(tree["ema"])
@@ -262,10 +267,14 @@ class _Run:
         on_device = {name: t.to(self.device) for name, t in best["tensors"].items()}
         self.best = Fitted(on_device, best["step"], best["loss"], best["first"])
 
+    def _identity(self, saving: Saving) -> dict[str, Any]:
+        first = self.held_out[0]
+        return saving.identity | {"sha256 of held-out data": fingerprint([first.x, first.cond, first.mask])}
+
     def save(self, saving: Saving) -> None:
         """Writes the state, in one piece."""
         tree = {
-            "identity": saving.identity,
+            "identity": self._identity(saving),
             "step": self.step,
             "weights": self.denoiser.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -4,6 +4,7 @@ A state is a tree of dicts, lists, numbers, strings and tensors. The tensors are
 tree stands in the file's header as JSON, each tensor replaced by its name.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,10 +12,21 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from zoo.checkpoint import PARTIAL
 from zoo.errors import TrainingError
+
+
+def fingerprint(value: Any) -> str:
+    """The start of a sha256 of a tree as above; dicts are compared in the order of their items.
+
+    >>> fingerprint({"a": torch.zeros(2)}) == fingerprint({"a": torch.zeros(3)})
+    False
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = json.dumps(_pack(value, tensors))
+    return hashlib.sha256(save(tensors, metadata={"state": skeleton})).hexdigest()[:16]
 
 
 def write_state(path: Path, tree: Any) -> None:

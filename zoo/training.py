@@ -15,6 +15,7 @@ from zoo.errors import OptionError, TrainingError
 from zoo.fit import DivergedError, Fitted, Saving, fit
 from zoo.manifest import MANIFEST, Metric, Provenance, Source
 from zoo.model import Model, build, load, pick_device
+from zoo.state import fingerprint
 
 SAVE_SECONDS = 60.0
 OWN_LICENCE = "unspecified: depends on the training data"
@@ -150,6 +151,8 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
         identity = {
             "recipe": typed.to_json(recipe),
             "parent": parent,
+            "sha256 of the parent": fingerprint(model.denoiser.state_dict()) if parent else "",
+            "sha256 of the adapter": fingerprint(model.adapter.state()),
             "items": len(dataset),
             "held_out": len(held_out),
         }

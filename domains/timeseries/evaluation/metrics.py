@@ -122,21 +122,24 @@ def pit(paths: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray:
 
     (rank + u)/(n + 1) with u uniform and the rank drawn at random among paths equal to the truth.
     """
-    values = _ranks(*_flat(paths, truth), seed)
-    return values[np.isfinite(values)]
+    paths, truth = _flat(paths, truth)
+    rng = np.random.default_rng(seed)
+    below, equal = _counts(paths, truth)
+    values = (below + rng.integers(equal + 1) + rng.random(truth.shape)) / (paths.shape[1] + 1)
+    return values[np.isfinite(truth)]
 
 
 def pit_parts(paths: np.ndarray, truth: np.ndarray) -> Parts:
-    """Mean of `pit`: 0.5 if the forecast is unbiased, less if it is too high."""
+    """Mean of `pit` over its draws: 0.5 if the forecast is unbiased, less if it is too high."""
     paths, truth = _flat(paths, truth)
-    return _total(_ranks(paths, truth, 0)), _count(truth)
+    below, equal = _counts(paths, truth)
+    values = (below + equal / 2 + 0.5) / (paths.shape[1] + 1)
+    return _total(np.where(np.isfinite(truth), values, np.nan)), _count(truth)
 
 
-def _ranks(paths: np.ndarray, truth: np.ndarray, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    below, equal = (paths < truth[:, None]).sum(axis=1), (paths == truth[:, None]).sum(axis=1)
-    values = (below + rng.integers(equal + 1) + rng.random(truth.shape)) / (paths.shape[1] + 1)
-    return np.where(np.isfinite(truth), values, np.nan)
+def _counts(paths: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many paths lie below the truth, and how many are equal to it."""
+    return (paths < truth[:, None]).sum(axis=1), (paths == truth[:, None]).sum(axis=1)
 
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], Parts]] = {
