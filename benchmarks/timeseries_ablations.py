@@ -3,8 +3,8 @@ validation windows.
 
     ZOO_DATA=... python benchmarks/timeseries_ablations.py [--steps 600] [VARIANT ...]
 
-Every variant takes the same number of optimiser steps on one thread (the table says how many seconds), with the
-data, batches and seed of the shipped recipe, and forecasts with 15 network evaluations.
+Every variant takes the same number of optimiser steps on one thread (the table says how many seconds), with
+the data, batches and seed of the shipped recipe, and forecasts with 15 network evaluations.
 """
 
 import argparse
