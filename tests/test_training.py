@@ -260,6 +260,36 @@ def test_result_is_the_average_that_was_validated(tmp_path):
     assert any(not torch.equal(t, network.state_dict()[name]) for name, t in fitted.tensors.items())
 
 
+def test_loss_by_level_is_told_and_stands_on_the_card(rings, tmp_path, capsys):
+    trained = zoo.train(rings, rings.example(), out=tmp_path / "a")
+    tuned = zoo.finetune(trained, rings.example() * 3, steps=50, out=tmp_path / "b")
+    said = [line for line in capsys.readouterr().err.splitlines() if "by noise level" in line]
+    for model, folder, line in zip((trained, tuned), "ab", said, strict=True):
+        by_level = zoo.load(tmp_path / folder).provenance.loss_by_level
+        assert by_level == model.provenance.loss_by_level
+        assert [level for level, _ in by_level] == [0.1, 0.3, 0.5, 0.7, 0.9]
+        card = (tmp_path / folder / "README.md").read_text()
+        for level, loss in by_level:
+            assert f"t={level}: {loss:.4g}" in line
+            assert f"| {loss:.4g} |" in card
+    untrained = zoo.model.build(rings, trained.recipe, seed=1).eval()
+    held_out = rings.dataset(rings.example(), "validation", trained.recipe, trained.adapter)
+    before = dict(zoo_fit.measure_by_level(untrained, held_out, trained.recipe.training))
+    assert all(loss < before[level] for level, loss in trained.provenance.loss_by_level)
+
+
+def test_card_says_how_to_repeat(rings, tmp_path):
+    def card(model, name):
+        return (model.save(tmp_path / name) / "README.md").read_text()
+
+    own = zoo.train(rings, steps=1, show=False)
+    assert "`zoo train rings --like REF --out DIR`" in card(own, "own")
+    given = zoo.train(rings, rings.example(), steps=1, show=False)
+    assert "`zoo train rings --like REF --data YOUR_FILE --out DIR`" in card(given, "given")
+    tuned = zoo.finetune(own, rings.example(), steps=1, show=False)
+    assert "`zoo finetune rings-flow --data YOUR_FILE --out DIR`" in card(tuned, "tuned")
+
+
 def test_finetuning_that_does_not_help_gives_the_model_back(model, rings):
     tuned = zoo.finetune(model, rings.example(), steps=8, lr=3.0, show=False)
     assert tuned.provenance.steps == 0

@@ -1,17 +1,12 @@
 """The model card: `README.md` of a checkpoint, written from its manifest alone."""
 
-from zoo.manifest import Manifest, Metric
+from zoo.manifest import Manifest, Metric, Provenance
 
 
 def card(m: Manifest) -> str:
     """The card as Markdown, with the metadata block that the Hub reads."""
     recipe, made = m.recipe, m.provenance
-    started, repeat = "trained from scratch", f"zoo train {m.domain} --like REF --data FILE --out DIR"
-    if made.parent:
-        started, repeat = (
-            f"fine-tuned from `{made.parent}`",
-            f"zoo finetune {made.parent} --data FILE --out DIR",
-        )
+    started = f"fine-tuned from `{made.parent}`" if made.parent else "trained from scratch"
     lines = [
         "---",
         f"license: {m.licence.lower() if ' ' not in m.licence else 'other'}",
@@ -38,7 +33,8 @@ def card(m: Manifest) -> str:
         f"seed {made.seed}, diffusion-zoo {made.zoo}, torch {made.torch}.",
         "- Weights are an exponential moving average, chosen by the loss on held-out data.",
         *(f"- Data: {_linked(s.name, s.url)}, licence: {s.licence}." for s in made.sources),
-        f"- Repeat: `{repeat}`" + ("." if made.parent else ", with this checkpoint as REF."),
+        _repeat(m.domain, made),
+        *_by_level(made),
         "",
         "## Use and limits",
         "",
@@ -61,6 +57,32 @@ def _figures(metrics: tuple[Metric, ...]) -> list[str]:
         for metric in metrics
     ]
     return ["| measure | this model | baseline | better |", "|---|---|---|---|", *rows]
+
+
+def _repeat(domain: str, made: Provenance) -> str:
+    if made.parent:
+        return f"- Repeat: `zoo finetune {made.parent} --data YOUR_FILE --out DIR`."
+    if made.data_given:
+        return (
+            f"- Repeat: `zoo train {domain} --like REF --data YOUR_FILE --out DIR`; REF is this checkpoint."
+        )
+    return (
+        f"- Repeat: `zoo train {domain} --like REF --out DIR`; REF is this checkpoint. "
+        "The data are the recipe's own: the domain's documentation says where they must lie."
+    )
+
+
+def _by_level(made: Provenance) -> list[str]:
+    """Where the model is weak: t = 0 is data, t = 1 is noise."""
+    if not made.loss_by_level:
+        return []
+    levels, losses = zip(*made.loss_by_level, strict=True)
+    return [
+        "",
+        "| validation loss by noise level | " + " | ".join(f"t = {t:g}" for t in levels) + " |",
+        "|---" * (len(levels) + 1) + "|",
+        "| (t = 0: data, t = 1: noise) | " + " | ".join(f"{loss:.4g}" for loss in losses) + " |",
+    ]
 
 
 def _linked(text: str, url: str) -> str:

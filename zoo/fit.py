@@ -25,9 +25,12 @@ from zoo.checkpoint import LOG, STATE
 from zoo.domain import Dataset, Training
 from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.ema import PowerEMA
+from zoo.engine.objective import loss_by_level
 from zoo.errors import TrainingError
 from zoo.progress import Reporter
 from zoo.state import fingerprint, read_state, write_state
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # noise levels t at which a finished model is measured
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,19 @@ def validation_batches(held_out: Dataset, training: Training) -> list[Batch]:
     """The batches of every validation: a function of the data and the seed alone."""
     order = generator("cpu", training.seed, "validation")
     return [held_out.batch(training.batch_size, order) for _ in range(training.validation_batches)]
+
+
+@torch.no_grad()
+def measure_by_level(
+    denoiser: NetworkDenoiser, held_out: Dataset, training: Training
+) -> tuple[tuple[float, float], ...]:
+    """Pairs of a noise level t and the diffusion loss there, on the batches of every validation."""
+    device = next(denoiser.parameters()).device
+    batches = [batch.to(device) for batch in validation_batches(held_out, training)]
+    noise = generator("cpu", training.seed, "noise by level")
+    losses = loss_by_level(denoiser, batches, noise, LEVELS)
+    # JSON knows no infinity, and a checkpoint must not fail for the sake of a figure.
+    return tuple((level, loss) for level, loss in losses.items() if math.isfinite(loss))
 
 
 def learning_rate(step: int, training: Training) -> float:

@@ -66,6 +66,8 @@ class Provenance:
         seed: the seed of the run.
         sources: the training data.
         parent: name of the model that was fine-tuned; "" if trained from scratch.
+        data_given: trained on data handed in, not on the recipe's own.
+        loss_by_level: pairs of a noise level t and the diffusion loss there on held-out data.
     """
 
     zoo: Text
@@ -76,6 +78,8 @@ class Provenance:
     seed: Size
     sources: tuple[Source, ...] = ()
     parent: Text = ""
+    data_given: bool = False
+    loss_by_level: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,11 @@ class Reporter:
                 self._writer.add_scalar(name, value, step)
 
 
+def say(text: str) -> None:
+    """One line on stderr, where no run is going on."""
+    Console(file=sys.stderr).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _open_log(path: Path, start: int):
     """Opens the log for appending, without the rows that a resumed run is about to write again."""
     rows = []

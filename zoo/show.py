@@ -83,6 +83,7 @@ def manifest(folder: Path, m: Manifest) -> None:
         "trained": f"{made.date}, step {made.steps} of {made.of}, seed {made.seed}",
         "versions": f"diffusion-zoo {made.zoo}, torch {made.torch}",
         "parent": made.parent,
+        "by level": ", ".join(f"t={t:g}: {loss:.4g}" for t, loss in made.loss_by_level),
     }
     for key, value in lines.items():
         if value:

@@ -12,9 +12,10 @@ import zoo
 from zoo import checkpoint, registry, typed
 from zoo.domain import Domain, Recipe, Training
 from zoo.errors import OptionError, TrainingError
-from zoo.fit import DivergedError, Fitted, Saving, fit
+from zoo.fit import DivergedError, Fitted, Saving, fit, measure_by_level
 from zoo.manifest import MANIFEST, Metric, Provenance, Source
 from zoo.model import Model, build, load, pick_device
+from zoo.progress import say
 from zoo.state import fingerprint
 
 SAVE_SECONDS = 60.0
@@ -163,7 +164,11 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
     def finish(fitted: Fitted) -> Model:
         model.denoiser.load_state_dict(fitted.tensors)
         model.denoiser.eval()
-        model.provenance = _provenance(settings, fitted.step, sources, parent)
+        by_level = measure_by_level(model.denoiser, held_out, settings)
+        if keeping.show:
+            say("validation loss by noise level: " + ", ".join(f"t={t}: {loss:.4g}" for t, loss in by_level))
+        made = _provenance(settings, fitted.step, sources, parent)
+        model.provenance = replace(made, data_given=data is not None, loss_by_level=by_level)
         before = f"{parent} before" if parent else "untrained"
         model.metrics = (Metric("loss on held-out data", fitted.loss, fitted.first, before),)
         if folder is not None:
