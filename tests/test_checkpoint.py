@@ -202,6 +202,25 @@ def test_flipped_bit_is_refused(saved):
         zoo.load(saved)
 
 
+@pytest.mark.parametrize("file", ["README.md", "log.csv"])
+def test_changed_file_beside_the_weights_is_refused(rings, tmp_path, file):
+    zoo.train(rings, rings.example(), steps=2, out=tmp_path / "r", show=False)
+    with (tmp_path / "r" / file).open("a") as opened:
+        opened.write("trust me")
+    with pytest.raises(CheckpointError, match=f"{file}: .* bytes, but"):
+        zoo.load(tmp_path / "r")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "other.safetensors", "model.pt", "model.pkl"])
+def test_unlisted_weights_are_refused_by_name(saved, name):
+    (saved / "notes.txt").touch()
+    (saved / "training.safetensors").touch()  # the state of a run that is to replace this checkpoint
+    assert zoo.load(saved)
+    (saved / name).touch()
+    with pytest.raises(CheckpointError, match=name):
+        zoo.load(saved)
+
+
 def test_file_that_is_no_safetensors_is_refused(saved):
     data = b"\x80\x04cos\nsystem\n"  # the beginning of a pickle
     (saved / "model.safetensors").write_bytes(data)
@@ -211,7 +230,7 @@ def test_file_that_is_no_safetensors_is_refused(saved):
         zoo.load(saved)
 
 
-@pytest.mark.parametrize("file", ["zoo.json", "model.safetensors"])
+@pytest.mark.parametrize("file", ["zoo.json", "model.safetensors", "README.md"])
 def test_missing_file_is_named(saved, file):
     (saved / file).unlink()
     with pytest.raises(CheckpointError, match=file):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 SHOW = "import sys, zoo; print(zoo.load(sys.argv[1]))"
 
@@ -74,6 +76,14 @@ def test_repository_is_fetched_at_one_commit_and_works_offline_afterwards(load, 
     for ref in ("me/mine", "me/mine@main", "me/mine@" + COMMITS["main"]):
         assert "PointModel rings-flow" in load(ref, **offline)[0]
     assert "not in the cache" in load("me/other", **offline)[1]
+
+
+def test_trained_repository_comes_with_its_log(load, saved, rings):
+    zoo.train(rings, rings.example(), steps=2, out=saved, show=False)
+    assert (saved / "log.csv").is_file()
+    assert "PointModel rings-flow" in load("me/mine")[0]
+    cached = saved.parent / "cache" / "hub" / "models--me--mine" / "snapshots" / COMMITS["main"]
+    assert {path.name for path in cached.iterdir()} == {path.name for path in saved.iterdir()}
 
 
 @pytest.mark.parametrize(

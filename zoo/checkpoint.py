@@ -26,6 +26,9 @@ from zoo.manifest import CARD, LOG, MANIFEST, WEIGHTS, File, Manifest, Tensor
 STATE, PARTIAL, BOARD = "training.safetensors", "training.safetensors.partial", "tensorboard"
 OURS = {MANIFEST, WEIGHTS, CARD, LOG, STATE, PARTIAL, BOARD}
 
+# A folder must not hold weights that its manifest does not know: another tool might load those instead.
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pkl")
+
 DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -160,6 +163,19 @@ def read_tensors(folder: Path, m: Manifest) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path}: not a valid safetensors file: {error}") from None
     check_tables(str(path), found=table(tensors), wanted=m.tensors, of="the manifest")
     return tensors
+
+
+def check_files(folder: Path, m: Manifest) -> None:
+    """Compares all files but the weights, which `read_tensors` reads, with the manifest.
+
+    Raises:
+        CheckpointError: naming a file that is missing, altered, or weights that the manifest does not list.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix in WEIGHT_SUFFIXES and path.name not in OURS:
+            raise CheckpointError(f"{path}: {MANIFEST} does not list these weights; remove them")
+    for name in sorted(m.files.keys() - {WEIGHTS}):
+        read_file(folder, name, m)
 
 
 def read_file(folder: Path, name: str, m: Manifest) -> bytes:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from zoo import manifest
 from zoo.errors import CheckpointError, UnknownModelError
-from zoo.manifest import CARD, MANIFEST, WEIGHTS
 
 
 def fetch(repo: str, revision: str | None) -> Path:
@@ -25,9 +25,9 @@ def fetch(repo: str, revision: str | None) -> Path:
 
     shown = f"{repo}@{revision}" if revision else repo
     try:
-        first = Path(hf_hub_download(repo, MANIFEST, revision=revision))
+        first = Path(hf_hub_download(repo, manifest.MANIFEST, revision=revision))
         # The cache keeps a folder a commit: the rest comes from the same one, whatever is pushed in between.
-        for name in (WEIGHTS, CARD):
+        for name in manifest.read(first.parent).files:
             hf_hub_download(repo, name, revision=first.parent.name)
         return first.parent
     except errors.GatedRepoError:

@@ -220,6 +220,7 @@ def load(ref: str | PathLike[str], *, device: str = "auto") -> Model:
     """
     folder = reference.resolve(ref)
     described = manifest.read(folder)
+    checkpoint.check_files(folder, described)
     where = str(folder / manifest.MANIFEST)
     domain = registry.domain(described.domain)
     recipe = read_recipe(domain, described.recipe, where)
