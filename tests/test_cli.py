@@ -1,11 +1,14 @@
 """The command line: the whole way once, and one clear line for every kind of bad input."""
 
 import json
+import pathlib
 
 import pandas as pd
 import pytest
 
+import zoo
 from zoo.cli import main
+from zoo.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -78,6 +81,11 @@ BAD = {
     "unknown option": (["sample", "./saved", "--colour", "red"], "--colour"),
     "option of another type": (["sample", "./saved", "-n", "many"], "-n"),
     "no samples": (["sample", "./saved", "-n", "0", "--out", "x"], "at least 1"),
+    "no model, but options": (["sample", "--data", "good.csv", "--out", "x.csv"], "which model?"),
+    "folder as a file": (["sample", "./saved", "--out", "empty"], "is a folder"),
+    "current folder": (["finetune", "./saved", "--data", "good.csv", "--out", "."], "current folder"),
+    "around the current folder": (["train", "rings", "--out", ".."], "current folder"),
+    "mount point": (["train", "rings", "--out", "/dev"], "mount point"),
     "nowhere to write": (["sample", "./saved"], "--out"),
     "no sampling steps": (["sample", "./saved", "--out", "x.csv", "--steps", "0"], "steps"),
     "unknown device": (["sample", "./saved", "--out", "x.csv", "--device", "abacus"], "abacus"),
@@ -143,6 +151,35 @@ def test_help_of_a_model_lists_its_domain_s_options(zoo_, saved, rings, monkeypa
     monkeypatch.setattr(type(rings), "sample", lambda self, model, request: seen.append(request) or [])
     assert zoo_("sample", str(saved), "--radius", "2", "--out", "x.csv")[0] == 0
     assert seen[0].radius == 2.0
+
+
+def test_model_may_stand_behind_options(zoo_, saved):
+    assert zoo_("sample", "-n", "3", "--seed=1", "--out", "behind.csv", str(saved))[0] == 0
+    assert zoo_("sample", str(saved), "-n", "3", "--seed=1", "--out", "first.csv")[0] == 0
+    assert pd.read_csv("behind.csv").equals(pd.read_csv("first.csv"))
+
+
+@pytest.mark.parametrize("verb", ["sample", "evaluate"])
+def test_folders_of_written_files_are_made_before_the_work(zoo_, saved, rings, monkeypatch, verb):
+    def work(self, model, request):
+        assert pathlib.Path("new/deep").is_dir()
+        return pd.DataFrame({"score": [1.0]}) if verb == "evaluate" else []
+
+    monkeypatch.setattr(type(rings), verb, work)
+    assert zoo_(verb, str(saved), "--out", "new/deep/x.csv")[0] == 0
+
+
+def test_missing_extra_ends_in_one_line_that_names_it(zoo_, saved, rings, monkeypatch):
+    def needs(self, model, request):
+        raise MissingExtraError("pyarrow", "timeseries")
+
+    monkeypatch.setattr(type(rings), "sample", needs)
+    code, _, err = zoo_("sample", str(saved), "--out", "x.csv")
+    assert (code, err) == (2, "zoo: this needs pyarrow: pip install 'diffusion-zoo[timeseries]'\n")
+
+
+def test_version(zoo_):
+    assert zoo_("--version") == (0, f"diffusion-zoo {zoo.__version__}\n", "")
 
 
 def test_module_runs_as_the_command(python):

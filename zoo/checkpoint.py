@@ -113,8 +113,12 @@ def check_place(folder: Path) -> None:
     """Refuses a folder whose content a checkpoint must not replace.
 
     Raises:
-        CheckpointError: naming a file that is not ours.
+        CheckpointError: naming a file that is not ours, or why the folder cannot be replaced as a whole.
     """
+    if Path.cwd().is_relative_to(folder.resolve()) or folder.name == "..":
+        raise CheckpointError(f"{folder}: is the current folder or around it; choose a new folder in it")
+    if os.path.ismount(folder):
+        raise CheckpointError(f"{folder}: is a mount point; choose a new folder in it")
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder}: is a file, not a folder")
     if folder.is_dir() and (strange := {path.name for path in folder.iterdir()} - OURS):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+import zoo
 from zoo import verbs
 from zoo.errors import OptionError, ZooError
 from zoo.verbs import Ref
@@ -202,6 +203,20 @@ def demo(
         show.files(loaded.domain.demo(loaded, out))
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"diffusion-zoo {zoo.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def application(args: Sequence[str]) -> typer.Typer:
     """The Typer application for these arguments."""
     app = typer.Typer(
@@ -210,8 +225,9 @@ def application(args: Sequence[str]) -> typer.Typer:
         epilog="Start with: zoo demo",
         add_completion=False,
         rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": sorted(verbs.HELP)},
     )
+    app.callback()(_root)
     app.command("list")(list_)
     app.command()(info)
     for name, verb in verbs.VERBS.items():

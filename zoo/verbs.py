@@ -25,6 +25,9 @@ Ref = Annotated[
 ]
 
 
+HELP = {"-h", "--help"}
+
+
 def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
     """An option: `horizon` becomes --horizon, a single letter such as `n` becomes -n."""
     flags = [f"-{name}"] if len(name) == 1 else []
@@ -54,6 +57,15 @@ class Verb:
     run: Callable[["Model", Any, dict[str, Any]], None]
 
 
+def _make_room(*files: Path | None) -> None:
+    """Makes the folders of files that are about to be written, before the work that fills them."""
+    for file in files:
+        if file is not None and file.is_dir():
+            raise OptionError(f"{file}: is a folder; name a file")
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None:
     from zoo import show
 
@@ -61,12 +73,14 @@ def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None
         raise OptionError("nothing to write: give --out, --plot or both")
     if request.n < 1:
         raise OptionError(f"-n must be at least 1, not {request.n}")
+    _make_room(request.out, request.plot)
     show.files(model.domain.sample(model, request))
 
 
 def _evaluate(model: "Model", request: EvaluateRequest, own: dict[str, Any]) -> None:
     from zoo import show
 
+    _make_room(own["out"])
     table = model.domain.evaluate(model, request)
     show.frame(table)
     if own["out"] is not None:
@@ -112,7 +126,7 @@ def command(verb: Verb, args: Sequence[str]) -> Callable[..., None]:
     """The function that Typer makes the command of, given the arguments after the verb.
 
     Raises:
-        ZooError: if they begin with a reference to no model.
+        ZooError: if the first word among them that is no option and no option's value names no model.
     """
     request = _declared(verb, args)
     types = get_type_hints(request)
@@ -136,9 +150,31 @@ def command(verb: Verb, args: Sequence[str]) -> Callable[..., None]:
 
 
 def _declared(verb: Verb, args: Sequence[str]) -> type:
-    if not args or args[0].startswith("-"):
+    ref = _model_of(args)
+    if ref is None and (not args or HELP & set(args)):
         return verb.base
+    if ref is None:
+        raise OptionError(
+            "which model? It comes first, right after the command; zoo list tells which there are"
+        )
     from zoo import manifest, reference, registry
 
-    described = manifest.read(reference.resolve(args[0]))
+    described = manifest.read(reference.resolve(ref))
     return verb.request(registry.domain(described.domain))
+
+
+def _model_of(args: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor an option's value, of which every option takes one.
+
+    >>> _model_of(["--data", "my.csv", "-n", "3", "timeseries-flow"])
+    'timeseries-flow'
+    """
+    value = False  # whether the option before takes the next word
+    for arg in args:
+        if arg.startswith("-") and not (value and arg[1:2].isdigit()):
+            value = "=" not in arg and arg not in HELP and (arg.startswith("--") or len(arg) == 2)
+        elif value:
+            value = False
+        else:
+            return arg
+    return None
