@@ -67,6 +67,9 @@ def test_catalogue_reports_bad_plugins_and_bad_checkpoints_and_lists_the_rest(
     with pytest.warns(UserWarning) as warned:
         table = zoo.list_models()
     assert table.name.tolist() == ["rings-flow"]
+    size = (package / "pretrained" / "rings-flow" / "model.safetensors").stat().st_size / 1e6
+    assert table["size"].item() == pytest.approx(size, abs=0.01)
+    assert set(table.columns) >= {"domain", "method", "trained_on", "licence", "metric", "baseline"}
     assert table.parameters.item() == sum(p.numel() for p in model.denoiser.parameters())
     told = " ".join(str(w.message) for w in warned)
     assert all(word in told for word in ("rings-misplaced", "rings-damaged", "absent"))

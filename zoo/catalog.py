@@ -78,8 +78,9 @@ def list_models() -> "pandas.DataFrame":
     """The shipped models, one row each; works offline.
 
     Returns:
-        A data frame with the columns name, domain, method, parameters, megabytes, trained_on, licence,
-        metric, value, baseline and baseline_name; the last four are the headline metric.
+        A data frame with the columns name, domain, method, parameters, size (of the weights file, in MB),
+        trained_on, licence, metric, value, baseline and baseline_name; the last four are the headline
+        metric.
     """
     import pandas
 
@@ -94,7 +95,7 @@ COLUMNS = [
     "domain",
     "method",
     "parameters",
-    "megabytes",
+    "size",
     "trained_on",
     "licence",
     "metric",
@@ -112,7 +113,7 @@ def row(m: manifest.Manifest) -> dict[str, str | int | float | None]:
         "domain": m.domain,
         "method": m.method,
         "parameters": m.parameters,
-        "megabytes": round(m.files[manifest.WEIGHTS].bytes / 1e6, 2),
+        "size": round(m.files[manifest.WEIGHTS].bytes / 1e6, 2),
         "trained_on": ", ".join(source.name for source in m.provenance.sources),
         "licence": m.licence,
         "metric": headline.name if headline else "",

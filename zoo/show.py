@@ -46,7 +46,7 @@ def catalogue(rows: Sequence[dict[str, Any]]) -> None:
             row["domain"],
             row["method"],
             f"{row['parameters']:,}",
-            f"{row['megabytes']} MB",
+            f"{row['size']} MB",
             row["trained_on"],
             row["licence"],
             row["metric"]
