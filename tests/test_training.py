@@ -196,6 +196,17 @@ def test_resume_refuses_other_data_of_the_same_size(rings, tmp_path, interrupted
     zoo.train(rings, data, resume=True, **options)
 
 
+def test_resume_refuses_another_file_that_is_encoded_alike(rings, tmp_path, interrupted):
+    file, options = tmp_path / "points.csv", {"steps": 20, "out": tmp_path / "r", "show": False}
+    rings.example().to_csv(file)
+    interrupted(zoo.train, rings, file, **options)
+    rings.example().assign(z=1).to_csv(file)
+    with pytest.raises(TrainingError, match="sha256 of the data file"):
+        zoo.train(rings, file, resume=True, **options)
+    rings.example().to_csv(file)
+    zoo.train(rings, file, resume=True, **options)
+
+
 def test_resumed_finetuning_refuses_other_data_and_another_parent(rings, model, tmp_path, interrupted):
     data, options = rings.example(), {"steps": 20, "out": tmp_path / "r", "show": False}
     interrupted(zoo.finetune, model, data, **options)

@@ -1,6 +1,7 @@
 """The verbs `zoo.train` and `zoo.finetune`: data and weights in, a model out. The loop is `zoo.fit`."""
 
 import datetime
+import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -152,6 +153,7 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
         identity = {
             "recipe": typed.to_json(recipe),
             "parent": parent,
+            "sha256 of the data file": _file_digest(data),
             "sha256 of the parent": fingerprint(model.denoiser.state_dict()) if parent else "",
             "sha256 of the adapter": fingerprint(model.adapter.state()),
             "items": len(dataset),
@@ -223,6 +225,14 @@ def _provenance(settings: Training, step: int, sources: tuple[Source, ...], pare
         sources=tuple(dict.fromkeys(sources)),
         parent=parent,
     )
+
+
+def _file_digest(data: Any) -> str:
+    """The start of the sha256 of a file; "" for other data, known by what the adapter makes of them alone."""
+    if not isinstance(data, str | PathLike) or not (path := Path(data).expanduser()).is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _own(data: Any) -> tuple[Source, ...]:
