@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from domains.timeseries.data import stamps
-from zoo.errors import DataError
+from zoo.errors import DataError, MissingExtraError
 
 STAMP_NAMES = ("timestamp", "datetime", "date", "time", "ds", "year")
 ITEM_NAMES = ("item_id", "unique_id", "series_id")
@@ -50,7 +50,10 @@ def _file(path: Path) -> pd.DataFrame:
     kind = path.suffixes[-2:][0] if path.suffix == ".gz" else path.suffix
     try:
         if kind in (".parquet", ".pq"):
-            return pd.read_parquet(path)
+            try:
+                return pd.read_parquet(path)
+            except ImportError:  # pandas brings no reader of its own
+                raise MissingExtraError("pyarrow", "timeseries") from None
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig") as lines:
             head = lines.readline()
