@@ -136,13 +136,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=PARTS, metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--model", default="timeseries-flow")
     parser.add_argument("--ship", metavar="FOLDER", help="save the model there with its figures, and stop")
     chosen = parser.parse_args()
+    unknown = set(chosen.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     loaded = zoo.load(chosen.model, device="cpu")
     if chosen.ship is not None:
         ship(loaded, chosen.ship)
     else:
-        for part in chosen.parts:
+        for part in chosen.parts or PARTS:
             PARTS[part](loaded)

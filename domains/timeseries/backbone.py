@@ -31,7 +31,7 @@ class Network:
     width: int = 384
     depth: int = 4
     experts: int = 8
-    dropout: float = 0.2
+    dropout: float = 0.1
     head_width: int = 160
     head_depth: int = 2
     context_width: int = 192

@@ -50,7 +50,7 @@ FLOW = TimeSeriesRecipe(
     scaling="flow",
     objective=Objective(time=LogitNormal(), repeats=4),
     training=Training(
-        steps=10_000,
+        steps=6_000,
         batch_size=256,
         lr=1e-3,
         weight_decay=0.1,

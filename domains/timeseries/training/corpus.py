@@ -59,9 +59,9 @@ def pools(split: Split, synthetic: float, folder: str | Path | None = None) -> l
     quarter_hourly = pd.read_csv(data_folder(folder) / "ettm1" / "ETTm1.csv.gz").iloc[:, 1:].to_numpy(float)
     ett = np.concatenate([load_ett("etth1", folder), load_ett("etth2", folder)], axis=1)
     made = [
-        _pool("ETTh", ett, split, ETT_TRAIN, ETT_VALIDATION, 0.34),
-        _pool("ETTm", quarter_hourly, split, 4 * ETT_TRAIN, 4 * ETT_VALIDATION, 0.08, (1, 2)),
-        _pool("weather", load_weather(folder), split, WEATHER_TRAIN, WEATHER_VALIDATION, 0.08, (1, 3, 6)),
+        _pool("ETTh", ett, split, ETT_TRAIN, ETT_VALIDATION, 0.42),
+        _pool("ETTm", quarter_hourly, split, 4 * ETT_TRAIN, 4 * ETT_VALIDATION, 0.12, (1, 2)),
+        _pool("weather", load_weather(folder), split, WEATHER_TRAIN, WEATHER_VALIDATION, 0.16, (1, 3, 6)),
         _pool("exchange", load_exchange(folder), split, EXCHANGE_VALIDATION, EXCHANGE_TRAIN, 0.16),
     ]
     m4 = [one.train[:, 0] for one in load_m4_hourly(folder)]
@@ -69,7 +69,7 @@ def pools(split: Split, synthetic: float, folder: str | Path | None = None) -> l
     spans = [
         (SHORTEST, cut) if split == "train" else (cut, len(one)) for one, cut in zip(m4, cuts, strict=True)
     ]
-    made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.34))
+    made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.14))
     return [
         *(replace(pool, share=(1 - synthetic) * pool.share) for pool in made),
         synthetic_pool(split, synthetic, SYNTHETIC[split]),
