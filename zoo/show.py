@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -39,22 +40,18 @@ def files(paths: Iterable[Path]) -> None:
 
 
 def catalogue(rows: Sequence[dict[str, Any]]) -> None:
-    """The rows of `zoo.catalog`."""
-    cells = [
-        [
-            row["name"],
-            row["domain"],
-            row["method"],
-            f"{row['parameters']:,}",
-            f"{row['size']} MB",
-            row["trained_on"],
-            row["licence"],
+    """The rows of `zoo.catalog`: a paragraph a model, which reads at any width of the terminal."""
+    for row in rows:
+        title(row["name"])
+        lines = [
+            f"{row['domain']}, {row['method']}: {row['parameters']:,} parameters, {row['size']} MB, "
+            f"{row['licence']}",
             row["metric"]
             and f"{row['metric']}: {row['value']:.4g}{_beside(row['baseline'], row['baseline_name'])}",
+            row["trained_on"] and f"trained on: {row['trained_on']}",
         ]
-        for row in rows
-    ]
-    _table(["name", "domain", "method", "parameters", "size", "trained on", "licence", "headline"], cells)
+        for line in filter(None, lines):
+            _out.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 def metrics(measured: Sequence[Metric]) -> None:
