@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import zoo
+from domains.timeseries.completion import lengthened
 from domains.timeseries.data import read
 from domains.timeseries.evaluation import baselines
 from domains.timeseries.joint import correlation, regress, told_by_neighbours
@@ -68,6 +69,21 @@ def test_small_and_constant_histories_give_sane_forecasts(model, history):
     assert np.isfinite(paths).all()
     assert (paths > low - room).all()
     assert (paths < high + room).all()
+
+
+def test_the_fan_of_a_short_history_opens_with_time(model):
+    paths = model.forecast([5.0, 4.0, 6.0, 5.0], 12, 300, positive=False).paths[:, :, 0]
+    width = np.quantile(paths, 0.9, 0) - np.quantile(paths, 0.1, 0)
+    assert 0.5 < width[0] < 3  # the history moves by 1 to 2 a step
+    assert width[0] < 1.5 * width[11]
+
+
+def test_short_histories_are_preceded_by_their_first_value():
+    history = np.array([[[np.nan, np.nan, 2.0, np.nan, 3.0]]])
+    assert lengthened(history)[0, 0, :-3].tolist() == [2.0] * 13
+    full = np.arange(20.0)[None, None]
+    assert (lengthened(full) == full).all()
+    assert np.isnan(lengthened(np.full((1, 1, 1), np.nan))).all()
 
 
 def test_horizons_beyond_the_window_roll_out_jointly(model):

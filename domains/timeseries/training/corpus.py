@@ -22,7 +22,8 @@ from domains.timeseries.evaluation.protocols import (
     load_exchange,
     load_m4_hourly,
 )
-from domains.timeseries.training.dataset import SHORTEST, Pool, synthetic_pool
+from domains.timeseries.training.dataset import Pool, synthetic_pool
+from domains.timeseries.window import SHORTEST
 from zoo.domain import Split
 from zoo.manifest import Source
 

@@ -10,13 +10,12 @@ from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import TimeSeries
 from domains.timeseries.recipes import Jobs
 from domains.timeseries.training.synthetic import generate
-from domains.timeseries.window import CONTEXT, RIGHT, TARGET, WIDTH
+from domains.timeseries.window import CONTEXT, RIGHT, SHORTEST, TARGET, WIDTH
 from zoo.domain import Dataset, Split
 from zoo.engine.denoiser import Batch
 from zoo.errors import DataError
 from zoo.manifest import Source
 
-SHORTEST = 16  # steps of history that a training forecast has at least, where the series allows it
 SYNTHETIC_LENGTH, CHANNELS = 1024, 4
 EXTREME = 20.0  # targets farther from the origin than this many scales are left out of the loss
 
