@@ -79,13 +79,14 @@ def rows(folder):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("killed_at", [1, 10, 13, 20])
-def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, killed_at):
-    whole, network = run(Items(points(0)), tmp_path / "whole")
+@pytest.mark.parametrize(("killed_at", "muon"), [(1, ()), (10, ()), (13, ("layers",)), (20, ())])
+def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, killed_at, muon):
+    training = replace(SHORT, muon=muon)
+    whole, network = run(Items(points(0)), tmp_path / "whole", training=training)
     with pytest.raises(Killed):
-        run(Watched(die, killed_at), tmp_path / "parts")
+        run(Watched(die, killed_at), tmp_path / "parts", training=training)
     torch.rand(7)  # the global generator has moved on in between
-    resumed, again = run(Items(points(0)), tmp_path / "parts", resume=True)
+    resumed, again = run(Items(points(0)), tmp_path / "parts", resume=True, training=training)
     assert (whole.step, whole.loss, whole.first) == (resumed.step, resumed.loss, resumed.first)
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, resumed.tensors[name])

@@ -54,14 +54,15 @@ Split = Literal["train", "validation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a network is trained: AdamW, warm-up, cosine decay to zero, gradient clipping, EMA, early best.
+    """How a network is trained: AdamW or Muon, warm-up, cosine decay, gradient clipping, EMA, early best.
 
     Attributes:
         steps: optimiser steps.
         batch_size: items a step.
         lr: the highest learning rate.
-        weight_decay: AdamW's decoupled weight decay, on matrices only.
+        weight_decay: decoupled weight decay, on matrices only.
         betas: AdamW's moment decays.
+        muon: parts of the names of those matrices that Muon trains instead: see `zoo.optimizer`.
         warmup: the fraction of the steps over which the learning rate rises to `lr`.
         clip: the largest allowed norm of the gradient of all parameters together.
         ema_widths: relative widths of the power EMA (Karras et al. 2024, section 3.1), each validated.
@@ -75,6 +76,7 @@ class Training:
     lr: Annotated[float, Gt(0)] = 1e-3
     weight_decay: Annotated[float, Ge(0)] = 0.01
     betas: tuple[Annotated[float, Ge(0), Le(1)], Annotated[float, Ge(0), Le(1)]] = (0.9, 0.99)
+    muon: tuple[str, ...] = ()
     warmup: Annotated[float, Ge(0), Le(1)] = 0.05
     clip: Annotated[float, Gt(0)] = 1.0
     ema_widths: tuple[Annotated[float, Gt(0), Le(0.25)], ...] = (0.05, 0.10)

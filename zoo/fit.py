@@ -27,6 +27,7 @@ from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.ema import PowerEMA
 from zoo.engine.objective import loss_by_level
 from zoo.errors import TrainingError
+from zoo.optimizer import Optimizer
 from zoo.progress import Reporter
 from zoo.state import fingerprint, read_state, write_state
 
@@ -199,16 +200,7 @@ class _Run:
     def __init__(self, denoiser: NetworkDenoiser, held_out: Dataset, training: Training) -> None:
         self.denoiser, self.training = denoiser.train(), training
         self.device = next(denoiser.parameters()).device
-        matrices = [p for p in denoiser.parameters() if p.requires_grad and p.ndim >= 2]
-        others = [p for p in denoiser.parameters() if p.requires_grad and p.ndim < 2]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": training.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=training.lr,
-            betas=training.betas,
-        )
+        self.optimizer = Optimizer(denoiser, training)
         self.ema = PowerEMA(denoiser, training.ema_widths)
         self.averaged = deepcopy(denoiser).eval()  # holds averaged weights while they are validated
         self.held_out = validation_batches(held_out, training)
@@ -220,7 +212,7 @@ class _Run:
         """One optimiser step; returns the loss and the gradient's norm before clipping."""
         training, k = self.training, self.step
         torch.manual_seed(seed_of(training.seed, "dropout", k))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         noise = generator(self.device, training.seed, "noise", k)
         loss = self.denoiser.loss(batch.to(self.device), noise).mean()
         loss.backward()
@@ -232,9 +224,7 @@ class _Run:
                 self.best,
             )
         self.rate = learning_rate(k, training)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
-        self.optimizer.step()
+        self.optimizer.step(self.rate)
         self.step += 1
         self.ema.update(self.step)
         return loss.item(), norm.item()
