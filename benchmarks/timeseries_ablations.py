@@ -1,7 +1,7 @@
 """What helps the forecaster and what does not: short trainings that differ in one thing, scored on
 validation windows.
 
-    ZOO_DATA=... python benchmarks/timeseries_ablations.py [--steps 600] [VARIANT ...]
+    ZOO_DATA=... python -m benchmarks.timeseries_ablations [--steps 500] [VARIANT ...]
 
 Every variant takes the same number of optimiser steps on one thread (the table says how many seconds), with
 the data, batches and seed of the shipped recipe, and forecasts with 15 network evaluations.
@@ -11,28 +11,29 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.timeseries import VALIDATION, fitted
 from domains.timeseries import domain
 from domains.timeseries.adapter import Scaled, TimeSeriesAdapter
 from domains.timeseries.backbone import HistoryEncoder, TargetDenoiser
-from domains.timeseries.evaluation import metrics, protocols
+from domains.timeseries.evaluation import metrics
 from domains.timeseries.features import seasonal_forecasts, seasons
 from domains.timeseries.model import TimeSeriesModel
 from domains.timeseries.recipes import FLOW, TimeSeriesRecipe
 from domains.timeseries.training import corpus
-from domains.timeseries.training.dataset import Windows
+from domains.timeseries.training.dataset import Pool, Windows
 from domains.timeseries.window import CONTEXT, TARGET, WIDTH
 from zoo.domain import Adapter
 from zoo.engine import PATHS, Encoded, Encoder, GaussianPath, Linear, LogNormal, NetworkDenoiser, PowerEMA
 from zoo.engine.objective import Objective
 from zoo.fit import learning_rate
 from zoo.manifest import Provenance
-
-VALIDATION = ("ett-validation", "m4-validation", "exchange-validation")
+from zoo.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,24 @@ class Located(Encoder):
         encoded = self.encoder(cond, mask)
         if not self.seasonal:
             return Encoded(encoded.cond)
-        lags, _ = seasons(cond["values"], cond["known"])
+        lags, _ = seasons(cond["values"], cond["known"], cond["period"][..., 0])
         forecasts, _ = seasonal_forecasts(cond["values"], cond["known"], lags)
         return Encoded(encoded.cond, forecasts[..., 1, :])
 
     def loss(self, encoded: Encoded, x: Tensor, mask: Tensor | None) -> Tensor:
         return x.new_zeros(len(x))
+
+
+class Without(HistoryEncoder):
+    """The shipped encoder, with some of its conditions held at a value that says nothing."""
+
+    def __init__(self, recipe: TimeSeriesRecipe, **blank: int):
+        super().__init__(recipe.network)
+        self.blank = blank
+
+    def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        blank = {name: torch.full_like(cond[name], value) for name, value in self.blank.items()}
+        return super().forward(cond | blank, mask)
 
 
 class Patches(HistoryEncoder):
@@ -150,6 +163,9 @@ def jobs(**changes) -> TimeSeriesRecipe:
 
 VARIANTS = {
     "shipped recipe": Variant(),
+    "AdamW for all matrices": Variant(replace(FLOW, training=replace(FLOW.training, muon=()))),
+    "no local model": Variant(encoder=lambda recipe: Without(recipe, local=0, record=0)),
+    "no calendar": Variant(encoder=lambda recipe: Without(recipe, period=1)),
     "EDM scaling and time law": Variant(
         replace(FLOW, scaling="edm", objective=Objective(LogNormal(-1.2, 1.2), repeats=4))
     ),
@@ -160,6 +176,7 @@ VARIANTS = {
     "no location and scale": Variant(encoder=lambda recipe: Located(recipe, seasonal=False)),
     "residual over the seasonal mean": Variant(encoder=lambda recipe: Located(recipe, seasonal=True)),
     "one linear forecaster": Variant(network(experts=1)),
+    "no dropout": Variant(network(dropout=0.0)),
     "no mixed windows": Variant(jobs(mixed=0.0)),
     "no synthetic series": Variant(jobs(synthetic=0.0)),
     "synthetic series alone": Variant(jobs(synthetic=1.0)),
@@ -168,6 +185,22 @@ VARIANTS = {
     "transformer, patches of 16": Variant(encoder=lambda recipe: Patches(recipe, 16)),
     "transformer, patches of 8": Variant(encoder=lambda recipe: Patches(recipe, 8)),
 }
+
+
+@cache
+def all_pools() -> list[Pool]:
+    pools = corpus.pools("train", 0.5)
+    for pool in pools:  # before any clock runs
+        for pick in range(len(pool.series)):
+            pool.fits(pick)
+    return pools
+
+
+def shared(synthetic: float) -> list[Pool]:
+    """The pools of the corpus with another share of synthetic series; their local models are made once."""
+    *real, made = all_pools()
+    pools = [replace(pool, share=2 * (1 - synthetic) * pool.share) for pool in real]
+    return [pool for pool in (*pools, replace(made, share=synthetic)) if pool.share > 0]
 
 
 def trained(variant: Variant, steps: int) -> tuple[TimeSeriesModel, float]:
@@ -179,11 +212,8 @@ def trained(variant: Variant, steps: int) -> tuple[TimeSeriesModel, float]:
     denoiser = NetworkDenoiser(
         TargetDenoiser(recipe.network), path, recipe.scaling, recipe.objective, variant.encoder(recipe)
     )
-    pools = [pool for pool in corpus.pools("train", recipe.jobs.synthetic) if pool.share > 0]
-    data = Windows(pools, recipe.jobs, variant.adapter)
-    optimizer = torch.optim.AdamW(
-        denoiser.parameters(), lr=training.lr, betas=training.betas, weight_decay=training.weight_decay
-    )
+    data = Windows(shared(recipe.jobs.synthetic), recipe.jobs, variant.adapter)
+    optimizer = Optimizer(denoiser, training)
     ema, start = PowerEMA(denoiser, (0.10,)), time.monotonic()
     for step in range(steps):
         batch = data.batch(training.batch_size, torch.Generator().manual_seed(step))
@@ -191,9 +221,7 @@ def trained(variant: Variant, steps: int) -> tuple[TimeSeriesModel, float]:
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(denoiser.parameters(), training.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, training)
-        optimizer.step()
+        optimizer.step(learning_rate(step, training))
         ema.update(step + 1)
     seconds = time.monotonic() - start
     denoiser.load_state_dict(ema.averages[0.10])
@@ -207,9 +235,9 @@ def trained(variant: Variant, steps: int) -> tuple[TimeSeriesModel, float]:
 def validated(model: TimeSeriesModel) -> list[str]:
     cells = []
     for name in VALIDATION:
-        protocol = protocols.PROTOCOLS[name](None)
+        protocol, local = fitted(name)
         paths = model.forecast_arrays(
-            protocol.histories, protocol.horizon, 50, 0, protocol.period, steps=8, sampler="heun"
+            protocol.histories, protocol.horizon, 50, 0, protocol.period, steps=8, sampler="heun", local=local
         )
         scores = metrics.score(paths, protocol.truth, resamples=2)["value"]
         cells.append(f"{scores['wQL']:.4f}/{scores['coverage 80']:.2f}")
@@ -221,10 +249,10 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=500)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    print("| variant | seconds | " + " | ".join(VALIDATION) + " |\n|---|---|---|---|---|", flush=True)
+    print("| variant | seconds | " + " | ".join(VALIDATION) + " |\n|" + 6 * "---|", flush=True)
     for title in chosen.variants:
         model, seconds = trained(VARIANTS[title], chosen.steps)
         print(f"| {title} | {seconds:.0f} | " + " | ".join(validated(model)) + " |", flush=True)

@@ -48,6 +48,9 @@ class BacktestRequest(EvaluateRequest):
     windows: int = option(5, "How many forecasts at the end of each series.")
     n: int = option(100, "How many sample paths.")
     freq: str | None = option(None, "Step between stamps. [default: from the stamps]")
+    timestamp: str | None = option(None, "Column of the stamps. [default: found]")
+    target: str | None = option(None, "Column to forecast. [default: all]")
+    item_id: str | None = option(None, "Column that tells series apart. [default: item_id, if there is one]")
 
 
 class TimeSeries(Domain):
@@ -151,6 +154,9 @@ class TimeSeries(Domain):
                 n=request.n,
                 seed=request.seed,
                 freq=request.freq,
+                timestamp=request.timestamp,
+                target=request.target,
+                item_id=request.item_id,
             )
         from domains.timeseries.evaluation.backtest import evaluate_protocol, protocols
 

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from domains.timeseries.features import roughness, seasonal_forecasts, seasons
-from domains.timeseries.window import CONTEXT, TARGET, WIDTH
+from domains.timeseries.features import interpolations, roughness, seasonal_forecasts, seasons
+from domains.timeseries.local import RECORD
+from domains.timeseries.window import CONTEXT, INSIDE, TARGET, WIDTH
 from zoo.engine.denoiser import Encoded, Encoder
 from zoo.nn import FourierFeatures, ModulatedBlock, ResidualBlock
 
-FORECASTS, LEVELS = 4, 9  # simple forecasts; log levels of error, roughness and seasonal strength
+GUESSES, LEVELS = 8, 9 + RECORD  # simple forecasts; what tells how far they may be trusted
 STD_OF_LAPLACE = 2**0.5
+FARTHEST = 20.0  # scales of the window beyond which the local model is not followed
 
 
 @dataclass(frozen=True)
@@ -38,41 +40,48 @@ class Network:
 
 
 class HistoryEncoder(Encoder):
-    """Reads `values` (B, C, WIDTH), zero where not `known` (B, C, WIDTH), one channel at a time."""
+    """Reads `values` (B, C, WIDTH), zero where not `known` (B, C, WIDTH), one channel at a time; beside these
+    the forecast of the local model, `local` (B, C, TARGET), and its `record` (B, C, RECORD), 0 without one;
+    and the season that the calendar tells, `period` (B, C, 1), 1 where it tells none.
+    """
 
     def __init__(self, network: Network):
         super().__init__()
         width = network.width
-        features = FORECASTS * TARGET + LEVELS + 2 + 1
+        features = (GUESSES + 1) * TARGET + LEVELS + 2 + 1
         self.embed = nn.Linear(2 * WIDTH + features, width)
         self.blocks = nn.ModuleList(ResidualBlock(width, network.dropout) for _ in range(network.depth))
         self.norm = nn.LayerNorm(width)
-        self.experts = nn.Linear(WIDTH + FORECASTS * TARGET, network.experts * TARGET, bias=False)
+        self.experts = nn.Linear(WIDTH + GUESSES * TARGET, network.experts * TARGET, bias=False)
         self.gate = nn.Linear(width, network.experts)
+        self.trust = nn.Linear(width, TARGET)
         self.location = nn.Linear(width, TARGET)
         self.log_scale = nn.Linear(width + LEVELS, TARGET)
         self.context = nn.Linear(width, network.context_width)
         nn.init.normal_(self.experts.weight, std=0.002)  # near zero, but apart
-        for layer in (self.location, self.log_scale):
+        for layer in (self.trust, self.location, self.log_scale):
             nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.trust.bias)
         nn.init.zeros_(self.location.bias)
         nn.init.constant_(self.log_scale.bias, -0.7)
 
     def forward(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
-        values, known = cond["values"], cond["known"]
+        values, known, record = cond["values"], cond["known"], cond["record"]
+        local = cond["local"].clamp(-FARTHEST, FARTHEST)
         with torch.no_grad():
-            lags, strength = seasons(values, known)
+            lags, strength = seasons(values, known, cond["period"][..., 0])
             forecasts, errors = seasonal_forecasts(values, known, lags)
-            forecasts = forecasts.flatten(-2)
+            guesses = torch.cat([forecasts, interpolations(values, known, lags)], -2).flatten(-2)
             levels = torch.cat([errors, roughness(values, known)], -1).clamp(1e-4, 1e2).log()
-            levels = torch.cat([levels, strength], -1)
+            levels = torch.cat([levels, strength, record], -1)
             length = known[..., :CONTEXT].float().mean(-1, keepdim=True)
-        squashed = torch.asinh(torch.cat([values, forecasts], -1))
+        squashed = torch.asinh(torch.cat([values, guesses, local], -1))
         h = self.hidden(torch.cat([squashed, known.to(values), levels, lags.log(), length], -1))
-        linear = self.experts(torch.cat([values, forecasts], -1)).unflatten(-1, (-1, TARGET))
-        location = torch.einsum("...es,...e->...s", linear, self.gate(h).softmax(-1)) + self.location(h)
+        linear = self.experts(torch.cat([values, guesses], -1)).unflatten(-1, (-1, TARGET))
+        location = torch.einsum("...es,...e->...s", linear, self.gate(h).softmax(-1))
+        location = location + self.trust(h).sigmoid() * local + self.location(h)
         log_scale = self.log_scale(torch.cat([h, levels], -1)).clamp(-7, 3)
-        given = known[..., CONTEXT : CONTEXT + TARGET]
+        given = known[..., INSIDE]
         return Encoded(
             {"context": self.context(h), "given": given}, location, STD_OF_LAPLACE * log_scale.exp()
         )

@@ -8,36 +8,55 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from domains.timeseries.evaluation.baselines import LAGS, linear
 from domains.timeseries.joint import ChannelNoise, correlation
-from domains.timeseries.window import CONTEXT, RIGHT, SHORTEST, TARGET, WIDTH
+from domains.timeseries.local import RECORD, Local
+from domains.timeseries.window import CONTEXT, INSIDE, RIGHT, SHORTEST, TARGET, WIDTH
 from zoo.engine.noise import Members
 from zoo.model import Model
 
 ROWS = 16_384  # paths that are denoised at once: bounds the memory
+FIRST = 20  # paths whose medians stand in other gaps
 LEFT = slice(0, CONTEXT)
-INSIDE = slice(CONTEXT, CONTEXT + TARGET)
 
-# windows (items, C, WIDTH), noise -> (items · n, C, TARGET)
-Draw = Callable[[np.ndarray, ChannelNoise], np.ndarray]
+# windows (items, C, WIDTH), noise, local models (items, C) or None -> (items · n, C, TARGET)
+Draw = Callable[[np.ndarray, ChannelNoise, Local | None], np.ndarray]
 
 
 def drawer(
-    model: Model, *, steps: int | None = None, sampler: str | None = None, positive: np.ndarray | None = None
+    model: Model,
+    period: int,
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    positive: np.ndarray | None = None,
 ) -> Draw:
     """Draws the targets of windows with the model; known values stay as they are.
 
     Args:
         model, steps, sampler: as in `Model.draw`.
+        period: the season that the calendar tells, in steps; 1 if it tells none.
         positive: for each channel, whether negative values become 0.
     """
 
-    def draw(raw: np.ndarray, noise: ChannelNoise) -> np.ndarray:
+    def draw(raw: np.ndarray, noise: ChannelNoise, local: Local | None) -> np.ndarray:
         window = model.adapter.encode(raw)
         values, known = torch.from_numpy(window.values), torch.from_numpy(window.known)
+        guess, record = (np.zeros((*raw.shape[:2], size), np.float32) for size in (TARGET, RECORD))
+        if local is not None:
+            guess = window.units.encode(local.forecast(_complete(raw[..., LEFT])[..., -LAGS:]))
+            guess[~window.known[..., LEFT].any(-1)] = 0  # as in training, where nothing is known
+            record = np.repeat(local.record, len(raw) // len(local.record), 0)
         samples = model.draw(
             noise,
             (raw.shape[1], TARGET),
-            cond={"values": values, "known": known},
+            cond={
+                "values": values,
+                "known": known,
+                "local": torch.from_numpy(guess),
+                "record": torch.from_numpy(record),
+                "period": torch.full((*raw.shape[:2], 1), period),
+            },
             mask=~known[..., INSIDE],
             known=values[..., INSIDE],
             steps=steps,
@@ -62,29 +81,38 @@ def factors_of(histories: np.ndarray, period: int) -> torch.Tensor:
 
 
 def continued(
-    draw: Draw, histories: np.ndarray, horizon: int, n: int, seeds: Sequence[int], period: int = 1
+    draw: Draw,
+    histories: np.ndarray,
+    horizon: int,
+    n: int,
+    seeds: Sequence[int],
+    local: Local,
+    period: int = 1,
 ) -> np.ndarray:
     """n paths of `horizon` steps after each history; later targets follow their own path's past.
 
-    Every history has a seed of its own, so that its paths do not depend on the others.
+    Every history has a seed of its own, so that its paths do not depend on the others, and a local model a
+    channel.
     """
     chunk = max(ROWS // (n * histories.shape[1]), 1)
     parts = []
     for first in range(0, len(histories), chunk):
         part = histories[first : first + chunk]
         members = [Members(seed, range(n)) for seed in seeds[first : first + chunk]]
-        parts.append(_roll(draw, part, horizon, ChannelNoise(members, factors_of(part, period))))
+        noise = ChannelNoise(members, factors_of(part, period))
+        own = Local(*(value[first : first + chunk] for value in local))
+        parts.append(_roll(draw, part, horizon, noise, own))
     return np.concatenate(parts)
 
 
-def _roll(draw: Draw, histories: np.ndarray, horizon: int, noise: ChannelNoise) -> np.ndarray:
+def _roll(draw: Draw, histories: np.ndarray, horizon: int, noise: ChannelNoise, local: Local) -> np.ndarray:
     items, channels, _ = histories.shape
     n = len(noise) // items
     past, drawn = _last(lengthened(histories), CONTEXT), []
     while sum(part.shape[-1] for part in drawn) < horizon:
         window = np.full((len(past), channels, WIDTH), np.nan)
         window[..., LEFT] = past
-        drawn.append(draw(window, noise))
+        drawn.append(draw(window, noise, local))
         past = _last(np.concatenate([np.repeat(past, len(noise) // len(past), 0), drawn[-1]], -1), CONTEXT)
     return np.concatenate(drawn, -1)[..., :horizon].reshape(items, n, channels, horizon)
 
@@ -103,6 +131,13 @@ def lengthened(histories: np.ndarray) -> np.ndarray:
     return long
 
 
+def _complete(past: np.ndarray) -> np.ndarray:
+    """Pasts (*, steps) without NaN: interpolated in time."""
+    if not np.isnan(past).any():
+        return past
+    return linear(past.reshape(-1, past.shape[-1]).T).T.reshape(past.shape)
+
+
 def _last(x: np.ndarray, steps: int) -> np.ndarray:
     """The last steps, with NaN before them where there are too few."""
     x = x[..., -steps:]
@@ -112,54 +147,101 @@ def _last(x: np.ndarray, steps: int) -> np.ndarray:
 def filled(draw: Draw, values: np.ndarray, n: int, seed: int, period: int = 1) -> np.ndarray:
     """n completions (n, C, T) of one series (C, T).
 
-    Every target has noise of its own, a function of the seed, the member and its place. Targets that cut one
-    gap in pieces are filled one after the other, each path on its own past; all others at once. What lies
-    before the first known value of a channel is filled backwards in time.
+    Twice, with the same noise: the second time every target sees in the gaps around it the medians of
+    FIRST paths. Path i depends on the seed, i and the data alone.
     """
-    paths = np.repeat(values[None], n, 0)
-    known = np.isfinite(values)
-    lead = int(known.argmax(1).max())  # the first step at which every channel has begun
-    if lead > RIGHT:
-        backwards = values[:, : lead + CONTEXT][:, ::-1]
-        paths[..., :lead] = filled_forwards(draw, backwards, n, seed, period)[..., ::-1][..., :lead]
-    else:
-        lead = 0
-    rest = filled_forwards(draw, values, n, seed, period, start=lead)
-    paths[..., lead:] = rest[..., lead:]
+    factors = factors_of(values[None], period)
+    first = _both_ways(draw, values, values, FIRST, seed, factors)
+    return _both_ways(draw, values, np.median(first, 0), n, seed, factors)
+
+
+def _both_ways(
+    draw: Draw, values: np.ndarray, around: np.ndarray, n: int, seed: int, factors: torch.Tensor
+) -> np.ndarray:
+    """Every second path is drawn backwards in time: a window sees far to its left, and less to its right."""
+    paths = np.empty((n, *values.shape))
+    for way, members in ((1, range(0, n, 2)), (-1, range(1, n, 2))):
+        if members:
+            made = _one_way(draw, values[:, ::way], around[:, ::way], members, seed, factors)
+            paths[members.start :: 2] = made[..., ::way]
     return paths
 
 
-def filled_forwards(
-    draw: Draw, values: np.ndarray, n: int, seed: int, period: int, start: int = 0
+def _one_way(
+    draw: Draw,
+    values: np.ndarray,
+    around: np.ndarray,
+    members: Sequence[int],
+    seed: int,
+    factors: torch.Tensor,
 ) -> np.ndarray:
-    """`filled` for the gaps from step `start` on, all in the order of time."""
-    channels = len(values)
+    """The paths of these members, target after target in the order of time.
+
+    What lies before the first known value of a channel is filled backwards instead.
+    """
+    lead = int(np.isfinite(values).argmax(1).max())  # the first step at which every channel has begun
+    if lead <= RIGHT:
+        return _fill(draw, values, around, _targets(values, 0), members, seed, factors)
+    paths = _fill(draw, values, around, _targets(values, lead), members, seed, factors)
+    head = slice(0, lead + CONTEXT)
+    backwards, beside = values[:, head][:, ::-1], around[:, head][:, ::-1]
+    made = _fill(draw, backwards, beside, _targets(backwards, 0), members, seed, factors)
+    paths[..., :lead] = made[..., ::-1][..., :lead]
+    return paths
+
+
+def _fill(
+    draw: Draw,
+    values: np.ndarray,
+    around: np.ndarray,
+    targets: tuple[list[int], list[int]],
+    members: Sequence[int],
+    seed: int,
+    factors: torch.Tensor,
+) -> np.ndarray:
+    """Draws targets (see `_targets`) with what is told around them (see `_window`).
+
+    Every target has noise of its own, a function of the seed, the member and its place. Targets that cut one
+    gap in pieces are filled one after the other, each path on its own past; all others at once.
+    """
+    heads, followers = targets
+    n, channels = len(members), len(values)
     paths = np.repeat(values[None], n, 0)
-    padded = np.pad(values, ((0, 0), (CONTEXT, TARGET + RIGHT)), constant_values=np.nan)
-    factors = factors_of(values[None], period)
-    heads, followers = _targets(values, start)
-
-    def noise(starts: list[int]) -> ChannelNoise:
-        members = [Members((seed << 32) + start, range(n)) for start in starts]
-        return ChannelNoise(members, factors.expand(len(starts), -1, -1))
-
     chunk = max(ROWS // (n * channels), 1)
     for first in range(0, len(heads), chunk):
         starts = heads[first : first + chunk]
-        windows = np.stack([padded[:, start : start + WIDTH] for start in starts])
-        blocks = draw(windows, noise(starts)).reshape(len(starts), n, channels, TARGET)
+        windows = np.stack([_window(values, around, start) for start in starts])
+        streams = [Members((seed << 32) + start, members) for start in starts]
+        noise = ChannelNoise(streams, factors.expand(len(starts), -1, -1))
+        blocks = draw(windows, noise, None).reshape(len(starts), n, channels, TARGET)
         for start, block in zip(starts, blocks, strict=True):
             _paste(paths, start, block)
     for start in followers:
-        window = np.full((n, channels, WIDTH), np.nan)
+        window = np.repeat(_window(values, around, start)[None], n, 0)
         seen = paths[..., max(start - CONTEXT, 0) : start]
         window[..., CONTEXT - seen.shape[-1] : CONTEXT] = seen
-        window[..., CONTEXT:] = padded[:, start + CONTEXT : start + WIDTH]
         # each path is an item with a past of its own, and has one member
-        alone = [Members((seed << 32) + start, [i]) for i in range(n)]
-        block = draw(window, ChannelNoise(alone, factors.expand(n, -1, -1)))
+        alone = [Members((seed << 32) + start, [i]) for i in members]
+        block = draw(window, ChannelNoise(alone, factors.expand(n, -1, -1)), None)
         _paste(paths, start, block)
     return paths
+
+
+def _window(values: np.ndarray, around: np.ndarray, start: int) -> np.ndarray:
+    """The window (C, WIDTH) of the target at a step, with what is told around it in other gaps.
+
+    A gap that goes on beyond the target, on either side, stays unknown: its median would make the target
+    too sure.
+    """
+    pad = ((0, 0), (max(CONTEXT - start, 0), max(start + TARGET + RIGHT - values.shape[-1], 0)))
+    inside = slice(max(start - CONTEXT, 0), start + TARGET + RIGHT)
+    window = np.pad(values[:, inside], pad, constant_values=np.nan)
+    told = np.pad(around[:, inside], pad, constant_values=np.nan)
+    told[:, INSIDE] = window[:, INSIDE]
+    for beyond in (slice(INSIDE.stop - 1, None), slice(INSIDE.start, None, -1)):
+        goes_on = np.logical_and.accumulate(np.isnan(window[:, beyond]), 1)
+        told[:, beyond][goes_on] = np.nan
+    return told
 
 
 def _targets(values: np.ndarray, begin: int) -> tuple[list[int], list[int]]:

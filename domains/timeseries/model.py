@@ -11,6 +11,7 @@ from domains.timeseries.data import TimeSeries, future_index, read
 from domains.timeseries.evaluation.backtest import backtest
 from domains.timeseries.forecast import Forecast, Forecasts
 from domains.timeseries.joint import apply, regress, told_by_neighbours
+from domains.timeseries.local import Local, local_models
 from domains.timeseries.window import CONTEXT
 from zoo.errors import DataError, OptionError
 from zoo.model import Model
@@ -43,7 +44,7 @@ class TimeSeriesModel(Model):
 
         Args:
             history: a file, frame, array, list or dict: see `domains.timeseries.data.read`. NaN are
-                gaps; the last 512 steps are read.
+                gaps; the network reads the last 512 steps, the local model up to 8,000.
             horizon: steps ahead.
             n: paths.
             known_future: values of some of the history's columns over the horizon, known in advance (a
@@ -94,20 +95,21 @@ class TimeSeriesModel(Model):
         if silent.any():
             name = series.names[int(silent.argmax())]
             raise DataError(
-                f"channel {name!r} has no value in its last {CONTEXT} steps, and no more are read: fill it "
+                f"channel {name!r} has no value in its last {CONTEXT} steps: fill it "
                 "with model.impute, or leave it out"
             )
         floor = np.array([_positive(column) if positive is None else positive for column in values.T])
         if future is None:
-            draw = drawer(self, steps=steps, sampler=sampler, positive=floor)
-            paths = continued(draw, values.T[None], horizon, n, [seed], series.period)[0]
+            draw = drawer(self, series.period, steps=steps, sampler=sampler, positive=floor)
+            local = local_models([values])
+            paths = continued(draw, values.T[None], horizon, n, [seed], local, series.period)[0]
             return Forecast(paths.transpose(0, 2, 1), future_index(series, horizon), series, seed)
         given = np.isfinite(future).all(0)
         slopes = regress(values[:, given], values[:, ~given])
         explained = apply(values[:, given], slopes)
-        draw = drawer(self, steps=steps, sampler=sampler)
-        left = (values[:, ~given] - explained).T[None]
-        rest = continued(draw, left, horizon, n, [seed], series.period)[0]
+        draw = drawer(self, series.period, steps=steps, sampler=sampler)
+        left = values[:, ~given] - explained
+        rest = continued(draw, left.T[None], horizon, n, [seed], local_models([left]), series.period)[0]
         paths = np.repeat(future[None], n, 0)
         paths[..., ~given] = rest.transpose(0, 2, 1) + apply(future[:, given], slopes)
         paths[..., floor & ~given] = paths[..., floor & ~given].clip(min=0)
@@ -173,7 +175,7 @@ class TimeSeriesModel(Model):
         for series in read(data, freq=freq, timestamp=timestamp, target=target, item_id=item_id):
             values = _usable(series)
             floor = np.array([_positive(column) if positive is None else positive for column in values.T])
-            draw = drawer(self, steps=steps, sampler=sampler)
+            draw = drawer(self, series.period, steps=steps, sampler=sampler)
             paths = filled(draw, values.T, n, seed, series.period).transpose(0, 2, 1)
             told = told_by_neighbours(values)
             if np.isfinite(told[np.isnan(values)]).any():
@@ -212,9 +214,9 @@ class TimeSeriesModel(Model):
             raise OptionError("guidance needs a condition, and unconditional series have none")
         if device is not None:
             self.to(device)
-        draw = drawer(self, steps=steps, sampler=sampler)
+        draw = drawer(self, 1, steps=steps, sampler=sampler)
         nothing = np.full((1, 1, 1), np.nan)
-        return continued(draw, nothing, length, n, [seed])[0].transpose(0, 2, 1)
+        return continued(draw, nothing, length, n, [seed], local_models([nothing[0]]))[0].transpose(0, 2, 1)
 
     def backtest(
         self,
@@ -255,13 +257,15 @@ class TimeSeriesModel(Model):
         *,
         steps: int | None = None,
         sampler: str | None = None,
+        local: Local | None = None,
     ) -> np.ndarray:
         """Forecasts many histories (T, channels), of as many channels each, at once.
 
         Args:
             histories: NaN are gaps.
-            period: of the season that the correlation of the channels leaves out.
+            period: the season that the calendar tells, in steps; 1 if it tells none.
             horizon, n, seed, steps, sampler: as in `forecast`.
+            local: their local models, where they are forecast more than once; None fits them here.
 
         Returns:
             Paths (histories, n, horizon, channels).
@@ -269,10 +273,11 @@ class TimeSeriesModel(Model):
         recent = np.full((len(histories), histories[0].shape[1], CONTEXT), np.nan)
         for row, history in zip(recent, histories, strict=True):
             row[:, CONTEXT - min(len(history), CONTEXT) :] = history[-CONTEXT:].T
-        draw = drawer(self, steps=steps, sampler=sampler)
+        draw = drawer(self, period, steps=steps, sampler=sampler)
         # noise of its own for every window, so that the luck of the draw averages out over windows
         seeds = [(seed << 32) + i for i in range(len(histories))]
-        return continued(draw, recent, horizon, n, seeds, period).transpose(0, 1, 3, 2)
+        local = local_models(histories) if local is None else local
+        return continued(draw, recent, horizon, n, seeds, local, period).transpose(0, 1, 3, 2)
 
 
 def _at_least_one(**counts: int) -> None:

@@ -14,10 +14,12 @@ class Jobs:
 
     Attributes:
         short: share of forecasts with a history cut to 16 .. CONTEXT steps, log-uniform.
-        gap: share of windows with one gap of up to TARGET steps to fill.
+        gap: share of windows with a gap of up to TARGET steps to fill; half of them with others around it.
         points: share of windows with values missing at random to fill.
         unconditional: share of windows without any known value.
         missing: share of forecasts with up to 40 % of the history missing at random.
+        alone: share of forecasts that are not given the local model; short ones never are.
+        told: share of windows that are told the season of their calendar.
         mirrored: share of windows turned upside down.
         mixed: share of windows that are a weighted mean of two windows (Ansari et al. 2024, TSMixup).
         synthetic: share of windows from the generator, beside the recipe's own data.
@@ -25,13 +27,15 @@ class Jobs:
     """
 
     short: float = 0.2
-    gap: float = 0.16
+    gap: float = 0.2
     points: float = 0.08
     unconditional: float = 0.03
     missing: float = 0.05
+    alone: float = 0.15
+    told: float = 0.7
     mirrored: float = 0.15
     mixed: float = 0.35
-    synthetic: float = 0.35
+    synthetic: float = 0.45
     replay: float = 0.1
 
 
@@ -50,11 +54,12 @@ FLOW = TimeSeriesRecipe(
     scaling="flow",
     objective=Objective(time=LogitNormal(), repeats=4),
     training=Training(
-        steps=6_000,
+        steps=7_000,
         batch_size=256,
         lr=1e-3,
         weight_decay=0.1,
         betas=(0.9, 0.98),
+        muon=("encoder.embed", "encoder.experts"),
         warmup=0.02,
         validate_every=500,
         validation_batches=16,
@@ -71,11 +76,12 @@ FLOW = TimeSeriesRecipe(
     sampling=Sampling(sampler="heun", steps=8),
     summary=(
         "A universal probabilistic forecaster: joint sample paths of series that it has never seen, hourly "
-        "to yearly, from histories of 16 to 512 steps; it also fills gaps and draws unconditional series."
+        "to yearly, from histories of 16 steps and more; it also fills gaps and draws unconditional series."
     ),
     limits=(
-        "Made for regular series of numbers. It reads the last 512 steps; longer cycles, holidays and events "
-        "that the history does not show are unknown to it. Horizons beyond 64 steps are rolled out."
+        "Made for regular series of numbers. The network reads the last 512 steps, a linear model of the "
+        "series' own the last 8,000; longer cycles, holidays and events that the history does not show are "
+        "unknown to it. Horizons beyond 64 steps are rolled out."
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in (FLOW,)}

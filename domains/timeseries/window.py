@@ -18,6 +18,7 @@ import numpy as np
 
 CONTEXT, TARGET, RIGHT = 512, 64, 64
 WIDTH = CONTEXT + TARGET + RIGHT
+INSIDE = slice(CONTEXT, CONTEXT + TARGET)  # of a window: its target
 SHORTEST = 16  # steps of history that a training forecast has at least, where the series allows it
 ROUNDING = 1e-12  # standard deviation, relative to the size, below which a series varies by rounding alone
 

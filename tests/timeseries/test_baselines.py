@@ -166,6 +166,10 @@ def test_validation_windows_and_training_series_end_before_the_test():
         starts = min(len(w.history) for w in validation.windows)
         assert max(len(series) for series in validation.train) <= starts
         assert max(len(series) for series in test.train) <= first
+    late = PROTOCOLS["ett-late-validation"](FOLDER).windows
+    assert min(len(w.history) for w in late) >= protocols.ETT_TEST
+    first = min(len(w.history) for w in PROTOCOLS["ett-long"](FOLDER).windows)
+    assert max(len(w.history) + len(w.truth) for w in late) <= first
     for early, late in zip(
         PROTOCOLS["m4-validation"](FOLDER).windows, PROTOCOLS["m4"](FOLDER).windows, strict=True
     ):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import zoo
+from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.completion import lengthened
 from domains.timeseries.data import read
 from domains.timeseries.evaluation import baselines
@@ -111,6 +112,13 @@ def test_what_cannot_be_negative_stays_so(model):
     waits = np.random.default_rng(0).exponential(size=300) + 0.001
     assert model.forecast(waits, 24, 50).paths.min() >= 0
     assert model.forecast(daily(noise=30) ** 2, 24, 50, positive=True).paths.min() >= 0
+
+
+def test_invented_series_have_the_level_and_spread_of_the_training_data(model):
+    moved = model.copy()
+    moved.adapter = TimeSeriesAdapter(level=100.0, spread=2.0)
+    plain = model.sample(6, length=100)
+    np.testing.assert_allclose(moved.sample(6, length=64), 100 + 2 * plain[:, :64], rtol=1e-4)
 
 
 def test_stamps_continue_the_history(model):
@@ -223,11 +231,11 @@ def test_imputation_keeps_what_is_known_and_beats_interpolation(model):
 
 def test_long_gaps_are_filled_path_by_path_from_both_sides(model):
     values = daily(40)
-    values[400:600] = np.nan
+    values[400:600] = values[700:710] = np.nan
     made = model.completions(values, 10)
     assert made.paths.shape == (10, 960, 1)
     assert np.abs(np.median(made.paths[:, 400:600, 0], 0) - daily(40)[400:600]).mean() < 4
-    again = model.completions(values, 4)
+    again = model.completions(values, 4)  # a path does not depend on how many there are
     np.testing.assert_allclose(again.paths, made.paths[:4], rtol=1e-4)
 
 

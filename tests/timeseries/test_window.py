@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import read
-from domains.timeseries.features import roughness, seasonal_forecasts, seasons
+from domains.timeseries.features import interpolations, roughness, seasonal_forecasts, seasons
 from domains.timeseries.recipes import Jobs
-from domains.timeseries.training.dataset import Pool, Windows, pool_of
-from domains.timeseries.window import CONTEXT, TARGET, WIDTH, units
+from domains.timeseries.training.corpus import coarser
+from domains.timeseries.training.dataset import Windows, pool_of
+from domains.timeseries.window import CONTEXT, INSIDE, SHORTEST, TARGET, WIDTH, units
 from zoo.errors import DataError
-
-INSIDE = slice(CONTEXT, CONTEXT + TARGET)
 
 
 def window_of(history: np.ndarray) -> np.ndarray:
@@ -77,12 +76,16 @@ def known_window(history: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(scaled.values), torch.from_numpy(scaled.known)
 
 
+UNTOLD = torch.tensor([1])
+
+
 @pytest.mark.parametrize("period", [4, 7, 12, 24, 52, 168])
 def test_seasons_finds_the_period_of_a_noisy_cycle(period):
     step = np.arange(CONTEXT)
     shape = np.random.default_rng(period).normal(size=period)
     lags, strength = seasons(
-        *known_window(shape[step % period] + 0.01 * step + np.random.default_rng(0).normal(0, 0.1, CONTEXT))
+        *known_window(shape[step % period] + 0.01 * step + np.random.default_rng(0).normal(0, 0.1, CONTEXT)),
+        UNTOLD,
     )
     assert lags[0, 0] % period == 0  # noise can lift a multiple above the period itself
     assert strength[0, 0] > 0.8
@@ -90,14 +93,23 @@ def test_seasons_finds_the_period_of_a_noisy_cycle(period):
 
 def test_seasons_prefers_the_week_where_days_differ():
     step = np.arange(CONTEXT)
-    lags, _ = seasons(*known_window(np.sin(2 * np.pi * step / 24) * (1 + 0.8 * (step // 24 % 7 < 5))))
+    lags, _ = seasons(*known_window(np.sin(2 * np.pi * step / 24) * (1 + 0.8 * (step // 24 % 7 < 5))), UNTOLD)
     assert lags[0, 0] == 168
 
 
+def test_seasons_believes_the_calendar_where_the_context_shows_it_twice():
+    noise = np.random.default_rng(0).normal(size=CONTEXT)
+    lags, strength = seasons(*known_window(noise), torch.tensor([24]))
+    assert lags[0, 0] == 24
+    assert abs(strength[0, 0]) < 0.2
+    assert seasons(*known_window(noise[-40:]), torch.tensor([24]))[0][0, 0] < 24
+    assert seasons(*known_window(noise), torch.tensor([365]))[0][0, 0] < 257
+
+
 def test_seasons_ignores_trends_and_short_histories():
-    lags, _ = seasons(*known_window(np.arange(300.0)))
+    lags, _ = seasons(*known_window(np.arange(300.0)), UNTOLD)
     assert lags[0].tolist() == [1, 1]
-    lags, _ = seasons(*known_window(np.array([1.0, 5.0, 1.0])))
+    lags, _ = seasons(*known_window(np.array([1.0, 5.0, 1.0])), UNTOLD)
     assert lags[0].tolist() == [1, 1]
 
 
@@ -178,14 +190,30 @@ def test_series_too_short_to_learn_from_are_refused():
         pool_of(read(list(range(10))), "train")
 
 
-def test_strides_average_or_thin_out():
-    values = np.arange(9000.0)
-    pool = Pool("line", (values,), ((1600, 9000),), strides=(3,))
-    data = Windows(
-        [pool],
-        Jobs(mirrored=0, mixed=0, gap=0, points=0, unconditional=0, missing=0, short=0),
-        TimeSeriesAdapter(),
+def test_coarser_series_are_thinned_out_or_averaged():
+    values = np.arange(9000.0)[:, None]
+    pool = coarser("line", values, "train", 6000, 7500, 1.0, 144, strides=(1, 3))
+    plain, thinned, averaged = pool.series
+    assert plain[:3].tolist() == [0, 1, 2]
+    assert thinned[:3].tolist() == [0, 3, 6]
+    assert averaged[:3].tolist() == [1, 4, 7]
+    assert pool.periods == (144, 48, 48)
+    assert pool.spans == ((SHORTEST, 6000), (SHORTEST, 2000), (SHORTEST, 2000))
+
+
+def test_interpolations_are_exact_for_a_season_and_for_a_line():
+    season = np.random.default_rng(0).normal(size=24)
+    series = 50 + np.tile(season, 24)[:544]
+    raw = np.full(WIDTH, np.nan)
+    raw[:544] = series
+    raw[CONTEXT + 4 : CONTEXT + 20] = np.nan
+    scaled = TimeSeriesAdapter().encode(raw[None])
+    values, known = torch.from_numpy(scaled.values), torch.from_numpy(scaled.known)
+    between, seasonal, _, line = scaled.units.decode(
+        interpolations(values, known, torch.tensor([[24, 1]]))[0].numpy()
     )
-    batch = data.batch(32, torch.Generator().manual_seed(0))
-    slopes = batch.cond["values"][..., 100:CONTEXT].diff(dim=-1)
-    torch.testing.assert_close(slopes, slopes[..., :1].expand_as(slopes), rtol=1e-3, atol=1e-4)
+    gap = slice(4, 20)
+    np.testing.assert_allclose(between[gap], series[CONTEXT:][gap], atol=1e-5)
+    np.testing.assert_allclose(seasonal[gap], series[CONTEXT:][gap], atol=1e-5)
+    straight = np.interp(np.arange(516, 532), [515, 532], series[[515, 532]])
+    np.testing.assert_allclose(line[gap], straight, atol=1e-4)

@@ -7,6 +7,7 @@ anything. Every imputer is `(values, period) -> values`: (T, channels), with the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -93,8 +94,24 @@ class Ridge:
         return (last[:, None] + scale[:, None] * (point + residuals[:, draws])).transpose(1, 2, 0)
 
 
+class Selected(NamedTuple):
+    """Ridge weights (lags, horizon), and mean absolute errors of held-out windows: its own and those of 0."""
+
+    weights: np.ndarray
+    error: float
+    naive: float
+
+
 def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> Ridge:
     """One ridge shared by every channel of every series (T, channels) that is long enough.
+
+    See `select_ridge` for the penalty.
+    """
+    return Ridge(select_ridge(series, horizon, lags).weights[None])
+
+
+def select_ridge(series: Sequence[np.ndarray], horizon: int, lags: int) -> Selected:
+    """The weights of `fit_ridge`, and how good they are.
 
     PENALTIES are compared on the last quarter of each series' windows, after a fit on those before.
     """
@@ -113,9 +130,10 @@ def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> R
     x, y = (np.concatenate(part) for part in zip(*early, strict=True))
     held_x, held_y = (np.concatenate(part) for part in zip(*late, strict=True))
     gram, cross = x.T @ x, x.T @ y
-    solutions = [_solve(gram, cross, penalty) for penalty in PENALTIES]
-    best = int(np.argmin([np.square(held_y - held_x @ weights).mean() for weights in solutions]))
-    return Ridge(_solve(gram + held_x.T @ held_x, cross + held_x.T @ held_y, PENALTIES[best])[None])
+    residuals = [held_y - held_x @ _solve(gram, cross, penalty) for penalty in PENALTIES]
+    best = int(np.argmin([np.square(left).mean() for left in residuals]))
+    weights = _solve(gram + held_x.T @ held_x, cross + held_x.T @ held_y, PENALTIES[best])
+    return Selected(weights, float(np.abs(residuals[best]).mean()), float(np.abs(held_y).mean()))
 
 
 def ridge(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:

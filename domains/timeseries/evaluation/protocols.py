@@ -152,6 +152,8 @@ PROTOCOLS: dict[str, Callable[[Folder], Protocol]] = {
     "ett-long": partial(_ett, "ett-long", ETT_DAYS),
     # every 55 hours, so that windows start at every hour of the day
     "ett-validation": partial(_ett, "ett-validation", range(ETT_TRAIN, ETT_VALIDATION - 23, 55)),
+    # the same after the usual test split and before the last 30 days: eight months after the training rows
+    "ett-late-validation": partial(_ett, "ett-late-validation", range(ETT_TEST, ETT_DAYS[0] - 23, 55)),
     # the 48 test steps of each of the 414 series
     "m4": partial(_m4, "m4"),
     # the 48 steps before them

@@ -60,31 +60,45 @@ def pools(split: Split, synthetic: float, folder: str | Path | None = None) -> l
     quarter_hourly = pd.read_csv(data_folder(folder) / "ettm1" / "ETTm1.csv.gz").iloc[:, 1:].to_numpy(float)
     ett = np.concatenate([load_ett("etth1", folder), load_ett("etth2", folder)], axis=1)
     made = [
-        _pool("ETTh", ett, split, ETT_TRAIN, ETT_VALIDATION, 0.42),
-        _pool("ETTm", quarter_hourly, split, 4 * ETT_TRAIN, 4 * ETT_VALIDATION, 0.12, (1, 2)),
-        _pool("weather", load_weather(folder), split, WEATHER_TRAIN, WEATHER_VALIDATION, 0.16, (1, 3, 6)),
-        _pool("exchange", load_exchange(folder), split, EXCHANGE_VALIDATION, EXCHANGE_TRAIN, 0.16),
+        coarser("ETTh", ett, split, ETT_TRAIN, ETT_VALIDATION, 0.44, 24),
+        coarser("ETTm", quarter_hourly, split, 4 * ETT_TRAIN, 4 * ETT_VALIDATION, 0.13, 96, (1, 2)),
+        coarser(
+            "weather", load_weather(folder), split, WEATHER_TRAIN, WEATHER_VALIDATION, 0.19, 144, (1, 3, 6)
+        ),
+        coarser("exchange", load_exchange(folder), split, EXCHANGE_VALIDATION, EXCHANGE_TRAIN, 0.04, 5),
     ]
     m4 = [one.train[:, 0] for one in load_m4_hourly(folder)]
     cuts = [len(one) - M4_HORIZON for one in m4]
     spans = [
         (SHORTEST, cut) if split == "train" else (cut, len(one)) for one, cut in zip(m4, cuts, strict=True)
     ]
-    made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.14))
+    made.append(Pool("M4 hourly", tuple(m4), tuple(spans), 0.20, (24,) * len(m4)))
     return [
         *(replace(pool, share=(1 - synthetic) * pool.share) for pool in made),
         synthetic_pool(split, synthetic, SYNTHETIC[split]),
     ]
 
 
-def _pool(
+def coarser(
     name: str,
     values: np.ndarray,
     split: Split,
     train: int,
     validation: int,
     share: float,
+    period: int,
     strides: tuple[int, ...] = (1,),
 ) -> Pool:
-    span = (SHORTEST, train) if split == "train" else (train, validation)
-    return Pool(name, tuple(values.T), (span,) * values.shape[1], share, strides)
+    """The channels of (T, C), with each stride above 1 thinned out and averaged too."""
+    series, spans, periods = [], [], []
+    for stride in strides:
+        rows = len(values) // stride
+        blocks = values[: rows * stride].reshape(rows, stride, -1)
+        for one in (blocks[:, 0],) if stride == 1 else (blocks[:, 0], blocks.mean(1)):
+            series += list(one.T)
+            first, last = (
+                (SHORTEST, train // stride) if split == "train" else (train // stride, validation // stride)
+            )
+            spans += [(first, last)] * one.shape[1]
+            periods += [period // stride] * one.shape[1]
+    return Pool(name, tuple(series), tuple(spans), share, tuple(periods))
