@@ -114,6 +114,18 @@ def test_what_cannot_be_negative_stays_so(model):
     assert model.forecast(daily(noise=30) ** 2, 24, 50, positive=True).paths.min() >= 0
 
 
+def test_stamps_tell_the_season(model):
+    """A day that noise hides from the autocorrelation of two weeks is forecast better when it is told."""
+    errors = {}
+    for freq in (None, "h"):
+        made = [
+            model.forecast(daily(14, noise=15, seed=seed), 24, 40, freq=freq, positive=False).median[:, 0]
+            for seed in range(12)
+        ]
+        errors[freq] = np.abs(np.stack(made) - daily(15, noise=0)[-24:]).mean()
+    assert errors["h"] < errors[None]
+
+
 def test_invented_series_have_the_level_and_spread_of_the_training_data(model):
     moved = model.copy()
     moved.adapter = TimeSeriesAdapter(level=100.0, spread=2.0)

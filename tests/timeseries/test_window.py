@@ -3,6 +3,7 @@
 import importlib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -183,6 +184,27 @@ def test_each_job_hides_what_it_says(job):
         assert (edges.abs().sum(-1) == 2).all()
     if job == "points":
         assert 0.2 < hidden.float().mean() < 0.45
+
+
+def test_half_of_the_gaps_have_others_around_them():
+    batch = windows(length=5000, gap=1.0, points=0, unconditional=0).batch(
+        200, torch.Generator().manual_seed(0)
+    )
+    left = batch.cond["known"][:, 0, :CONTEXT]
+    began = left.int().cummax(-1).values.bool()  # shorter histories begin later: that is no gap
+    others = (began & ~left).any(-1)
+    assert 0.35 < others.float().mean() < 0.55  # a few are too near an end to hold one
+
+
+@pytest.mark.parametrize(("told", "low", "high"), [(1.0, 24, 24), (0.0, 1, 1), (0.5, 1, 24)])
+def test_windows_are_told_the_season_of_their_calendar(told, low, high):
+    series = pd.Series(np.arange(2000.0), pd.date_range("2024", periods=2000, freq="h"))
+    jobs = Jobs(mixed=0, told=told)
+    batch = Windows([pool_of(read(series), "train")], jobs, TimeSeriesAdapter()).batch(
+        100, torch.Generator().manual_seed(0)
+    )
+    assert batch.cond["period"].shape == (100, 1, 1)
+    assert (batch.cond["period"].min(), batch.cond["period"].max()) == (low, high)
 
 
 def test_series_too_short_to_learn_from_are_refused():

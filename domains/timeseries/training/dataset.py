@@ -10,7 +10,7 @@ import torch
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import TimeSeries
 from domains.timeseries.evaluation.baselines import LAGS, linear
-from domains.timeseries.local import RECORD, fit
+from domains.timeseries.local import RECORD, Local, fit
 from domains.timeseries.recipes import Jobs
 from domains.timeseries.training.synthetic import generate
 from domains.timeseries.window import CONTEXT, INSIDE, RIGHT, SHORTEST, TARGET, WIDTH
@@ -188,8 +188,9 @@ class Windows(Dataset):
         row[CONTEXT - before : CONTEXT - before + len(part)] = part
         latest = int(np.searchsorted(fits.rows, first, "right")) - 1
         if latest >= 0:
-            past = linear(series[first - LAGS : first, None])[:, 0]
-            local[:] = past[-1] + (past - past[-1]) @ fits.weights[latest].astype(float)
+            past = linear(series[first - LAGS : first, None]).T
+            model = Local(fits.weights[latest][None, None].astype(float), fits.records[latest][None, None])
+            local[:] = model.forecast(past[None])[0, 0]
             record[:] = fits.records[latest]
 
     def _hide(self, rng: np.random.Generator, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
