@@ -1,7 +1,12 @@
 """The tests' own domain is the one of docs/add-a-domain.md, installed as a package would be."""
 
-import importlib
 import os
+
+# Read by the client of the Hub when it is imported: with Xet it would look for a storage service that the
+# Hub of the tests has not.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+
+import importlib
 import re
 import subprocess
 import sys
@@ -40,15 +45,20 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def python(plugins: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def environment(plugins: Path) -> dict[str, str]:
+    """Of a fresh interpreter that sees the plug-ins."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins), str(ROOT)]), "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def python(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a fresh interpreter that sees the plug-ins: `python("-m", "zoo", ...)`."""
 
     def run(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        paths = os.pathsep.join([str(plugins), str(ROOT)])
         return subprocess.run(
             [sys.executable, *args],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "200", **env},
+            env=environment | env,
             capture_output=True,
             text=True,
             timeout=300,

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import zoo
 from tests.conftest import ROOT, python_blocks
+from tests.hubserver import HubServer
 from zoo import catalog
 from zoo.cli import main
 
@@ -25,8 +27,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def hub(folder, monkeypatch):
+    """A Hub where the documents' reader, who is called me, is logged in; a model of theirs in runs/mine."""
+    from huggingface_hub import constants
+
+    with HubServer({"secret": "me"}) as server:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+        monkeypatch.setenv("HF_TOKEN", "secret")
+        zoo.load("timeseries-flow", device="cpu").save("runs/mine")
+        yield server
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_python_blocks_run(document, folder, capsys):
+def test_python_blocks_run(document, folder, hub, capsys):
     names: dict = {"__name__": document.stem}
     for block in python_blocks(document):
         exec(compile(block, str(document), "exec"), names)

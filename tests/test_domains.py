@@ -10,7 +10,7 @@ import torch
 import zoo
 from zoo import registry, typed
 from zoo.domain import Domain
-from zoo.model import build
+from zoo.loading import build
 
 NAMES = sorted({*registry.names(), "rings"})
 

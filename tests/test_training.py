@@ -284,7 +284,7 @@ def test_loss_by_level_is_told_and_stands_on_the_card(rings, tmp_path, capsys):
         for level, loss in by_level:
             assert f"t={level}: {loss:.4g}" in line
             assert f"| {loss:.4g} |" in card
-    untrained = zoo.model.build(rings, trained.recipe, seed=1).eval()
+    untrained = zoo.loading.build(rings, trained.recipe, seed=1).eval()
     held_out = rings.dataset(rings.example(), "validation", trained.recipe, trained.adapter)
     before = dict(zoo_fit.measure_by_level(untrained, held_out, trained.recipe.training))
     assert all(loss < before[level] for level, loss in trained.provenance.loss_by_level)

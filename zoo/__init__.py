@@ -9,21 +9,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.catalog import list_models
     from zoo.errors import ZooError
-    from zoo.model import Model, load
+    from zoo.exporting import export
+    from zoo.loading import load
+    from zoo.model import Model
     from zoo.training import finetune, train
+    from zoo.upkeep import migrate, pull, verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Model": "zoo.model",
     "ZooError": "zoo.errors",
+    "export": "zoo.exporting",
     "finetune": "zoo.training",
     "list_models": "zoo.catalog",
-    "load": "zoo.model",
+    "load": "zoo.loading",
+    "migrate": "zoo.upkeep",
+    "pull": "zoo.upkeep",
     "train": "zoo.training",
+    "verify": "zoo.upkeep",
 }
 
-__all__ = ["Model", "ZooError", "finetune", "list_models", "load", "train"]
+__all__ = [
+    "Model",
+    "ZooError",
+    "export",
+    "finetune",
+    "list_models",
+    "load",
+    "migrate",
+    "pull",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,36 @@
 """The model card: `README.md` of a checkpoint, written from its manifest alone."""
 
+import json
+
 from zoo.manifest import Manifest, Metric, Provenance
 
+# As the Hub writes them; others are "other", with a name.
+HUB_LICENCES = (
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "mpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0"),
+    *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "unlicense", "openrail"),
+)
 
-def card(m: Manifest) -> str:
-    """The card as Markdown, with the metadata block that the Hub reads."""
+
+def card(m: Manifest, ref: str) -> str:
+    """The card as Markdown, with the metadata block that the Hub reads.
+
+    Args:
+        m: the manifest; its file table is not needed.
+        ref: how the model is loaded.
+    """
     recipe, made = m.recipe, m.provenance
     started = f"fine-tuned from `{made.parent}`" if made.parent else "trained from scratch"
+    snippet, of = f'zoo.load("{ref}")', ""
+    if m.lora is not None:
+        base = m.lora.base
+        of = f" of an adapter (LoRA, rank {m.lora.rank}) of {f'`{base}`' if base else 'another model'}"
+        if "/" in base:
+            snippet = f'zoo.load("{ref}", base="{base}")'
+        elif not base:
+            snippet = f'zoo.load("{ref}", base=...)  # the model that it was trained on'
     lines = [
         "---",
-        f"license: {m.licence.lower() if ' ' not in m.licence else 'other'}",
+        *_licence(m.licence),
         "library_name: diffusion-zoo",
         f"tags: [diffusion, {m.domain}]",
         "---",
@@ -20,7 +41,7 @@ def card(m: Manifest) -> str:
         "```python",
         "import zoo",
         "",
-        f'model = zoo.load("{m.name}")  # or the folder or repository that this card came with',
+        f"model = {snippet}",
         "```",
         "",
         "## Figures",
@@ -29,7 +50,7 @@ def card(m: Manifest) -> str:
         "",
         "## Training",
         "",
-        f"- {m.parameters:,} parameters, {started} on {made.date}: step {made.steps} of {made.of}, "
+        f"- {m.parameters:,} parameters{of}, {started} on {made.date}: step {made.steps} of {made.of}, "
         f"seed {made.seed}, diffusion-zoo {made.zoo}, torch {made.torch}.",
         "- Weights are an exponential moving average, chosen by the loss on held-out data.",
         *(f"- Data: {_linked(s.name, s.url)}, licence: {s.licence}." for s in made.sources),
@@ -45,6 +66,12 @@ def card(m: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _licence(licence: str) -> list[str]:
+    if licence.lower() in HUB_LICENCES:
+        return [f"license: {licence.lower()}"]
+    return ["license: other", f"license_name: {json.dumps(licence or 'not stated')}"]
 
 
 def _figures(metrics: tuple[Metric, ...]) -> list[str]:

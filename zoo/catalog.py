@@ -113,7 +113,7 @@ def row(m: manifest.Manifest) -> dict[str, str | int | float | None]:
         "domain": m.domain,
         "method": m.method,
         "parameters": m.parameters,
-        "size": round(m.files[manifest.WEIGHTS].bytes / 1e6, 2),
+        "size": round(m.files[m.weights].bytes / 1e6, 2),
         "trained_on": ", ".join(source.name for source in m.provenance.sources),
         "licence": m.licence,
         "metric": headline.name if headline else "",

@@ -5,10 +5,7 @@ parsed, and what the manifest does not announce is refused. Nothing is ever unpi
 """
 
 import hashlib
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +14,34 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from zoo import typed
+from zoo import folders, manifest
 from zoo.card import card
 from zoo.errors import CheckpointError
-from zoo.manifest import CARD, LOG, MANIFEST, WEIGHTS, File, Manifest, Tensor
+from zoo.manifest import (
+    ADAPTER,
+    CARD,
+    FILES,
+    LOG,
+    MANIFEST,
+    WEIGHTS,
+    Dtype,
+    File,
+    Manifest,
+    Tensor,
+    max_header,
+)
 
 # What may stand in a folder that `write` replaces: a checkpoint, and what a training run keeps beside it.
 STATE, PARTIAL, BOARD = "training.safetensors", "training.safetensors.partial", "tensorboard"
-OURS = {MANIFEST, WEIGHTS, CARD, LOG, STATE, PARTIAL, BOARD}
+OURS = {MANIFEST, *FILES, STATE, PARTIAL, BOARD}
 
-# A folder must not hold weights that its manifest does not know: another tool might load those instead.
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pkl")
+# of files that other tools read weights from
+WEIGHT_SUFFIXES = {
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"),
+    *(".npz", ".npy", ".h5", ".onnx", ".gguf", ".msgpack"),
+}
 
-DTYPES = {
+DTYPES: dict[torch.dtype, Dtype] = {
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -64,53 +76,75 @@ def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return rounded
 
 
-def write(
-    folder: Path, draft: Manifest, tensors: Mapping[str, torch.Tensor], *, log: Path | None = None
-) -> Manifest:
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 of weights, the same however and with whatever precision they were stored and read."""
+    total = hashlib.sha256()
+    for name, listed in table(tensors).items():
+        total.update(f"{name} {listed.dtype} {listed.shape};".encode())
+        total.update(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def pack(
+    draft: Manifest, tensors: Mapping[str, torch.Tensor], *, ref: str, log: bytes | None = None
+) -> dict[str, bytes]:
+    """The files of a checkpoint, ready to be written or pushed.
+
+    Args:
+        draft: the manifest; `tensors` and `files` are filled in here.
+        tensors: the weights, on any device.
+        ref: how the card says that the model is loaded.
+        log: a training log to keep beside the weights.
+
+    Raises:
+        CheckpointError: if a weight is not finite.
+    """
+    for name, t in tensors.items():
+        if t.is_floating_point() and not bool(t.isfinite().all()):
+            raise CheckpointError(f"tensor {name!r} is not finite, so nothing was written")
+    # Clones: tied weights share memory, which safetensors refuses.
+    weights = save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
+    return seal(replace(draft, tensors=table(tensors)), weights, ref=ref, log=log)
+
+
+def seal(
+    draft: Manifest, weights: bytes, *, ref: str, log: bytes | None = None, known: File | None = None
+) -> dict[str, bytes]:
+    """The files of a checkpoint around a weights file that is there already: see `pack`.
+
+    Args:
+        known: size and hash of the weights file, to save hashing it.
+    """
+    files = {draft.weights: weights, CARD: card(draft, ref).encode()}
+    if log is not None:
+        files[LOG] = log
+    listed = {
+        name: File(hashlib.sha256(data).hexdigest(), len(data))
+        for name, data in sorted(files.items())
+        if name != draft.weights or known is None
+    }
+    if known is not None:
+        listed[draft.weights] = known
+    return files | {MANIFEST: manifest.dumps(replace(draft, files=listed))}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes a checkpoint. One that is already there stays until the new one is complete, then makes room.
 
     Args:
         folder: may be absent, empty, or an older checkpoint or training run.
-        draft: the manifest; `tensors` and `files` are filled in here.
-        tensors: the weights, on any device.
-        log: a training log to keep beside the weights.
-
-    Returns:
-        The manifest as written.
+        files: what `pack` or `seal` made.
 
     Raises:
-        CheckpointError: if a weight is not finite, or the folder holds files that are not ours.
+        CheckpointError: if the folder holds files that are not ours, or a full model where an adapter, which
+            may need it, would take its place.
     """
-    check_place(folder)
-    for name, t in tensors.items():
-        if t.is_floating_point() and not bool(t.isfinite().all()):
-            raise CheckpointError(f"{folder}: tensor {name!r} is not finite, so nothing was written")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        # Clones: tied weights share memory, which safetensors refuses.
-        weights = save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
-        files = {WEIGHTS: weights}
-        if log is not None:
-            files[LOG] = log.read_bytes()
-        draft = replace(draft, tensors=table(tensors))
-        files[CARD] = card(draft).encode()
-        listed = {
-            name: File(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())
-        }
-        written = replace(draft, files=listed)
-        files[MANIFEST] = (json.dumps(typed.to_json(written), indent=1, ensure_ascii=False) + "\n").encode()
-        for name, data in files.items():
-            _write_through(new / name, data)
-        new.chmod(0o755)  # temporary folders are private; a checkpoint is as readable as any other folder
-        _swap(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return written
+    check_place(folder, adapter=ADAPTER in files)
+    folders.replace(folder, files, keep=BOARD)
 
 
-def check_place(folder: Path) -> None:
-    """Refuses a folder whose content a checkpoint must not replace.
+def check_place(folder: Path, *, adapter: bool = False) -> None:
+    """Refuses a folder whose content a checkpoint, or an adapter, must not replace.
 
     Raises:
         CheckpointError: naming a file that is not ours, or why the folder cannot be replaced as a whole.
@@ -123,33 +157,10 @@ def check_place(folder: Path) -> None:
         raise CheckpointError(f"{folder}: is a file, not a folder")
     if folder.is_dir() and (strange := {path.name for path in folder.iterdir()} - OURS):
         raise CheckpointError(f"{folder}: holds other files ({min(strange)!r}); choose a new folder")
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Puts `new` in the place of `folder`; if that fails, the old one is put back."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    if (folder / BOARD).is_dir():
-        shutil.copytree(folder / BOARD, new / BOARD)
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent)) / folder.name
-    try:
-        folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(old.parent, ignore_errors=True)
+    if adapter and (folder / WEIGHTS).exists():
+        raise CheckpointError(
+            f"{folder}: holds a full model, which an adapter must not replace; choose another"
+        )
 
 
 def read_tensors(folder: Path, m: Manifest) -> dict[str, torch.Tensor]:
@@ -158,10 +169,12 @@ def read_tensors(folder: Path, m: Manifest) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: naming the file and, where one is at fault, the tensor.
     """
-    path = folder / WEIGHTS
+    path = folder / m.weights
     try:
         # Read once, so that the bytes that are hashed are the bytes that are parsed.
-        data = read_file(folder, WEIGHTS, m)
+        data = read_file(folder, m.weights, m)
+        if int.from_bytes(data[:8], "little") > max_header(len(m.tensors)):
+            raise CheckpointError(f"{path}: its header is too large for the {len(m.tensors)} tensors listed")
         tensors = load(data)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a valid safetensors file: {error}") from None
@@ -172,13 +185,15 @@ def read_tensors(folder: Path, m: Manifest) -> dict[str, torch.Tensor]:
 def check_files(folder: Path, m: Manifest) -> None:
     """Compares all files but the weights, which `read_tensors` reads, with the manifest.
 
+    Weights that the manifest does not list are refused: another tool might load those instead.
+
     Raises:
         CheckpointError: naming a file that is missing, altered, or weights that the manifest does not list.
     """
     for path in sorted(folder.iterdir()):
-        if path.suffix in WEIGHT_SUFFIXES and path.name not in OURS:
+        if path.suffix.lower() in WEIGHT_SUFFIXES and path.name not in (STATE, m.weights):
             raise CheckpointError(f"{path}: {MANIFEST} does not list these weights; remove them")
-    for name in sorted(m.files.keys() - {WEIGHTS}):
+    for name in sorted(m.files.keys() - {m.weights}):
         read_file(folder, name, m)
 
 
@@ -190,11 +205,11 @@ def read_file(folder: Path, name: str, m: Manifest) -> bytes:
     """
     path, listed = folder / name, m.files[name]
     try:
-        if path.stat().st_size != listed.bytes:
-            raise CheckpointError(f"{path}: {path.stat().st_size} bytes, but {MANIFEST} says {listed.bytes}")
-        data = path.read_bytes()
+        data = folders.read_bytes(path, listed.bytes)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) != listed.bytes:
+        raise CheckpointError(f"{path}: {len(data)} bytes, but {MANIFEST} says {listed.bytes}")
     if hashlib.sha256(data).hexdigest() != listed.sha256:
         raise CheckpointError(f"{path}: sha256 differs from the one in {MANIFEST}: damaged or altered")
     return data

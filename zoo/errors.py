@@ -6,8 +6,19 @@ built-in error that fits, so that ordinary `except ValueError` code works.
 """
 
 
+def one_line(text: str) -> str:
+    """Text in one line, what is not printable escaped: it may quote a file that nobody trusts, and must not
+    command a terminal.
+    """
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 class ZooError(Exception):
     """Anything that the zoo refuses or cannot do; the base of all errors here."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class OptionError(ZooError, ValueError):
@@ -31,7 +42,15 @@ class PluginError(ZooError, ImportError):
 
 
 class CheckpointError(ZooError, ValueError):
-    """A checkpoint folder is incomplete, altered, of a newer schema, or not a checkpoint."""
+    """A checkpoint is incomplete, altered, of a newer schema, or none at all."""
+
+
+class HubError(ZooError, OSError):
+    """The Hub is out of reach, refuses, or does not answer as it should."""
+
+
+class ConflictError(HubError):
+    """Someone else changed a branch meanwhile; nothing was pushed."""
 
 
 class TrainingError(ZooError, RuntimeError):

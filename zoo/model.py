@@ -3,19 +3,22 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 
-from zoo import checkpoint, manifest, reference, registry, typed
-from zoo.domain import Domain, Recipe, Sampling
+from zoo import checkpoint, lora, typed
+from zoo.domain import Domain, Sampling
 from zoo.engine.denoiser import Denoiser, NetworkDenoiser
 from zoo.engine.noise import NoiseSource
 from zoo.engine.sampler import SAMPLERS, Samples, sample
-from zoo.errors import CheckpointError, OptionError
-from zoo.manifest import SCHEMA, Manifest, Metric, Provenance
+from zoo.errors import OptionError
+from zoo.hub.connection import Hub
+from zoo.hub.pushing import Pushed, push, reference_to
+from zoo.manifest import SCHEMA, Lora, Manifest, Metric, Provenance
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +36,7 @@ class Model(ABC):
         licence: of the weights.
         provenance: where the weights come from.
         metrics: figures for the card and the catalogue; the first is the headline.
+        lora: set if the denoiser is a base with an adapter: `save` and `push` then store the adapter alone.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Model(ABC):
         name: str,
         licence: str,
         metrics: tuple[Metric, ...] = (),
+        lora: Lora | None = None,
     ) -> None:
         self.domain = domain
         self.recipe = recipe
@@ -55,6 +60,7 @@ class Model(ABC):
         self.name = name
         self.licence = licence
         self.metrics = metrics
+        self.lora = lora
 
     @abstractmethod
     def sample(
@@ -149,6 +155,7 @@ class Model(ABC):
             name=self.name,
             licence=self.licence,
             metrics=self.metrics,
+            lora=self.lora,
         )
 
     def evaluate(self, data: str | PathLike[str] | None = None, *, seed: int = 0) -> "pandas.DataFrame":
@@ -161,28 +168,27 @@ class Model(ABC):
         request = self.domain.evaluate_request(data=None if data is None else Path(data), seed=seed)
         return self.domain.evaluate(self, request)
 
-    def save(
+    def pack(
         self,
-        folder: str | PathLike[str],
         *,
+        ref: str,
         precision: Literal["float32", "float16"] = "float32",
-        log: Path | None = None,
-    ) -> Path:
-        """Writes a checkpoint folder that `zoo.load` reads; an older checkpoint there is replaced.
+        log: bytes | None = None,
+    ) -> dict[str, bytes]:
+        """The files of a checkpoint of this model: see `zoo.checkpoint.pack`.
 
         Args:
-            folder: where to.
-            precision: "float16" rounds the weights, in the file alone, and halves its size.
+            ref: how the card says that the model is loaded.
+            precision: "float16" rounds the weights, in the files alone, and halves their size.
             log: a training log to keep beside the weights.
 
         Raises:
             OptionError: for an unknown precision.
-            CheckpointError: if the folder holds files that are not ours, or a weight is not finite or
-                beyond what the precision can hold.
+            CheckpointError: if a weight is not finite, or beyond what the precision can hold.
         """
         if precision not in ("float32", "float16"):
             raise OptionError(f"precision must be 'float32' or 'float16', not {precision!r}")
-        tensors = self.denoiser.state_dict()
+        tensors = self.denoiser.state_dict() if self.lora is None else lora.tensors_of(self.denoiser)
         if precision == "float16":
             tensors = checkpoint.halved(tensors)
         draft = Manifest(
@@ -196,92 +202,94 @@ class Model(ABC):
             files={},
             provenance=self.provenance,
             metrics=self.metrics,
+            lora=self.lora,
         )
+        return checkpoint.pack(draft, tensors, ref=ref, log=log)
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        precision: Literal["float32", "float16"] = "float32",
+        log: bytes | None = None,
+    ) -> Path:
+        """Writes a checkpoint folder that `zoo.load` reads; an older checkpoint there is replaced.
+
+        Args:
+            folder: where to.
+            precision, log: as in `pack`.
+
+        Raises:
+            CheckpointError: if the folder holds files that are not ours; and as in `pack`.
+        """
         path = Path(folder).expanduser()
-        checkpoint.write(path, draft, tensors, log=log)
+        checkpoint.check_place(path)
+        checkpoint.write(path, self.pack(ref=f"./{path.name}", precision=precision, log=log))
         return path
+
+    def push(
+        self,
+        repo: str,
+        *,
+        branch: str = "main",
+        tag: str | None = None,
+        private: bool | None = None,
+        parent: str | None = None,
+        message: str = "",
+        dry_run: bool = False,
+        precision: Literal["float32", "float16"] = "float32",
+        offline: bool | None = None,
+        endpoint: str | None = None,
+        token: str | bool | None = None,
+    ) -> Pushed:
+        """Makes a branch of a Hub repository hold this model, in one commit; makes the repository if need be.
+
+        If the branch holds it already, no commit is made. Files that are not of a checkpoint are left alone.
+
+        Args:
+            repo: ``"org/repo"``.
+            branch: made from the main branch if it does not exist.
+            tag: given to the commit; an existing tag is never moved.
+            private: of a new repository; None for the account's default. One that exists must be as asked.
+            parent: the commit that the branch must be at; None for whatever it is at when the push begins.
+            message: of the commit.
+            dry_run: tell what would change, and change nothing.
+            precision: as in `pack`.
+            offline, endpoint, token: as in `load`; offline, a push is refused.
+
+        Raises:
+            ConflictError: if someone else changed the branch meanwhile; then nothing was pushed.
+            HubError: if the Hub cannot be reached or refuses.
+            OptionError: if the repository is not private or public as asked, or the tag exists elsewhere.
+        """
+        return push(
+            self.pack(ref=reference_to(repo, branch), precision=precision),
+            repo,
+            Hub(endpoint, token, None, offline),
+            branch=branch,
+            tag=tag,
+            private=private,
+            parent=parent,
+            message=message,
+            dry_run=dry_run,
+        )
+
+    def merge(self) -> Self:
+        """The full model that an adapter makes of its base; a full model gives itself.
+
+        Raises:
+            MissingExtraError: without peft.
+        """
+        if self.lora is None:
+            return self
+        whole = self.copy()
+        whole.denoiser, whole.lora = lora.merged(whole.denoiser).eval(), None
+        whole.provenance = replace(whole.provenance, repo="", commit="", sha256={})
+        return whole
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.denoiser.parameters())
         return f"<{type(self).__name__} {self.name}: {count:,} parameters on {self.device}>"
-
-
-def load(ref: str | PathLike[str], *, device: str = "auto") -> Model:
-    """Loads a model.
-
-    Args:
-        ref: a name (`zoo.list_models`), ``"./folder"``, ``"org/repo"`` or ``"org/repo@revision"``.
-        device: "cpu", "cuda", "mps", or "auto" for the fastest there is.
-
-    Raises:
-        UnknownModelError: if there is no such model.
-        CheckpointError: if the checkpoint is incomplete, altered or of a newer schema.
-        PluginError or UnknownDomainError: if its domain is broken or not installed.
-    """
-    folder = reference.resolve(ref)
-    described = manifest.read(folder)
-    checkpoint.check_files(folder, described)
-    where = str(folder / manifest.MANIFEST)
-    domain = registry.domain(described.domain)
-    recipe = read_recipe(domain, described.recipe, where)
-    try:
-        adapter = domain.adapter_from(described.adapter)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{where}: adapter: {error}") from None
-    denoiser = build(domain, recipe, seed=0)
-    own = denoiser.state_dict()
-    checkpoint.check_tables(
-        where,
-        found=described.tensors,
-        wanted=checkpoint.table(own),
-        of="the recipe's network",
-        half=True,
-    )
-    tensors = checkpoint.read_tensors(folder, described)
-    # Weights stored in half precision compute in single precision.
-    denoiser.load_state_dict({name: t.to(own[name].dtype) for name, t in tensors.items()})
-    model = domain.model_class(
-        domain,
-        recipe,
-        adapter,
-        denoiser,
-        provenance=described.provenance,
-        name=described.name,
-        licence=described.licence,
-        metrics=described.metrics,
-    )
-    return model.to(device)
-
-
-def read_recipe(domain: Domain, data: dict[str, Any], where: str) -> Recipe:
-    """The domain's recipe that `data` describes.
-
-    Raises:
-        CheckpointError: naming `where` and the field.
-    """
-    try:
-        recipe = typed.from_json(domain.recipe_class, data)
-    except ValueError as error:
-        raise CheckpointError(f"{where}: recipe: {error}") from None
-    if recipe.domain != domain.name:
-        raise CheckpointError(
-            f"{where}: recipe: domain: {recipe.domain!r}, but the manifest says {domain.name!r}"
-        )
-    return recipe
-
-
-def build(domain: Domain, recipe: Recipe, *, seed: int) -> NetworkDenoiser:
-    """An untrained denoiser, initialised from the seed alone; the global generator stays as it was.
-
-    Raises:
-        OptionError: if the recipe describes no network that can be built.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        try:
-            return domain.denoiser(recipe)
-        except (ValueError, KeyError, RuntimeError, MemoryError) as error:
-            raise OptionError(f"recipe {recipe.name!r}: the network cannot be built: {error}") from error
 
 
 def pick_device(name: str | torch.device) -> torch.device:

@@ -2,6 +2,7 @@
 
 timeseries-flow           a shipped model, by name
 timeseries-flow.tag       a variant of it
+timeseries-flow@revision  another version of it, from our organisation on the Hub
 ./folder, ../f, /f, ~/f   a checkpoint folder; also any path/with/slashes that holds one
 org/repo                  a Hub repository, its main branch
 org/repo@revision         at a branch, tag or commit
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from zoo import catalog, hub
-from zoo.errors import CheckpointError, UnknownModelError
+from zoo import catalog
+from zoo.errors import CheckpointError, OptionError, UnknownModelError
+from zoo.folders import recover
+from zoo.hub.connection import AS_USUAL, ORGANISATION, REPO, REVISION, Hub
+from zoo.hub.pulling import Place, pull
 from zoo.manifest import MANIFEST, is_name
 
-_HUB = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,255}))?", re.ASCII)
+_HUB = re.compile(rf"(?P<repo>{REPO})(@(?P<revision>{REVISION}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,21 +48,37 @@ class Repository:
 Reference = Name | Folder | Repository
 
 
-def parse(ref: str | PathLike[str]) -> Reference:
+def parse(ref: str | PathLike[str], revision: str | None = None) -> Reference:
     """Reads a reference. The disk is asked in one case: ``a/b`` is a folder if it holds a checkpoint.
+
+    Args:
+        ref: in one of the forms above.
+        revision: the same as ``@revision`` at the end of a reference to the Hub.
 
     Raises:
         UnknownModelError: if `ref` has none of the forms above.
+        OptionError: if a revision is given twice, or for a folder.
 
     >>> parse("timeseries-flow"), parse("me/mine@v2")
     (Name(name='timeseries-flow'), Repository(repo='me/mine', revision='v2'))
     """
+    if not isinstance(ref, str | PathLike):
+        raise OptionError(f"{ref!r} is no reference: write a name (zoo list), ./folder or org/repo")
+    if revision is not None:
+        if not isinstance(ref, str) or isinstance(parse(ref), Folder):
+            raise OptionError(f"{ref}: is a folder, which has no revisions; drop revision={revision!r}")
+        if "@" in ref:
+            raise OptionError(f"{ref}: has a revision already; drop revision={revision!r}")
+        ref = f"{ref}@{revision}"
     if not isinstance(ref, str):
         return Folder(Path(ref).expanduser())
-    if ref.startswith((".", "/", "~")) or ("/" in ref and Path(ref, MANIFEST).is_file()):
+    looks_like_a_folder = ref.startswith((".", "/", "~"))
+    if looks_like_a_folder or ("/" in ref and recover(Path(ref)) and Path(ref, MANIFEST).is_file()):
         return Folder(Path(ref).expanduser())
     if is_name(ref):
         return Name(ref)
+    if is_name(ref.partition("@")[0]):
+        ref = f"{ORGANISATION}/{ref}"
     if match := _HUB.fullmatch(ref):
         return Repository(match["repo"], match["revision"])
     raise UnknownModelError(
@@ -66,18 +86,19 @@ def parse(ref: str | PathLike[str]) -> Reference:
     )
 
 
-def resolve(ref: str | PathLike[str]) -> Path:
-    """The checkpoint folder that a reference leads to; a Hub reference is downloaded.
+def resolve(ref: str | PathLike[str], hub: Hub = AS_USUAL, revision: str | None = None) -> Place:
+    """Where a reference leads; what it names on the Hub is fetched.
 
     Raises:
         UnknownModelError: if there is no such model.
-        CheckpointError: if there is no such folder.
+        CheckpointError: if there is no such folder, or the repository holds no whole checkpoint.
+        HubError: if the Hub cannot be reached.
     """
-    parsed = parse(ref)
+    parsed = parse(ref, revision)
     if isinstance(parsed, Name):
-        return catalog.find(parsed.name)
+        return Place(catalog.find(parsed.name))
     if isinstance(parsed, Repository):
-        return hub.fetch(parsed.repo, parsed.revision)
-    if not parsed.path.is_dir():
+        return pull(parsed.repo, parsed.revision, hub)
+    if not recover(parsed.path):
         raise CheckpointError(f"{ref}: no such folder")
-    return parsed.path
+    return Place(parsed.path)

@@ -5,17 +5,18 @@ import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 import zoo
-from zoo import checkpoint, registry, typed
+from zoo import catalog, checkpoint, lora, registry, typed
 from zoo.domain import Domain, Recipe, Training
 from zoo.errors import OptionError, TrainingError
 from zoo.fit import DivergedError, Fitted, Saving, fit, measure_by_level
-from zoo.manifest import MANIFEST, Metric, Provenance, Source
-from zoo.model import Model, build, load, pick_device
+from zoo.loading import build, load
+from zoo.manifest import MANIFEST, Lora, Metric, Provenance, Source
+from zoo.model import Model, pick_device
 from zoo.progress import say
 from zoo.state import fingerprint
 
@@ -84,6 +85,8 @@ def finetune(
     steps: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
+    method: Literal["full", "lora"] = "full",
+    rank: int | None = None,
     out: str | PathLike[str] | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -98,6 +101,9 @@ def finetune(
     Args:
         model: a model, or a reference to one.
         data: a path or raw data of the domain.
+        method: "full" trains all weights, "lora" small changes to them (see `zoo.lora`), which are stored
+            alone and loaded with the model that they change. If it has some already, "lora" trains those.
+        rank: of the changes; None for 8, or for what they have already.
         steps, lr, seed: None for the recipe's own (`Recipe.finetuning`).
         out, resume, device, tensorboard, show, save_seconds: as in `train`.
 
@@ -107,14 +113,27 @@ def finetune(
     """
     if data is None:
         raise OptionError("fine-tuning needs data")
-    keeping = _keeping(out, resume, tensorboard, show, save_seconds)
+    if method not in ("full", "lora"):
+        raise OptionError(f"method must be 'full' or 'lora', not {method!r}")
+    keeping = _keeping(out, resume, tensorboard, show, save_seconds, adapter=method == "lora")
     parent = model if isinstance(model, Model) else load(model)
-    tuned = parent.copy().to(device)
+    tuned = parent.copy() if method == "lora" else parent.merge().copy()
+    tuned.to(device)
     settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
     tuned.licence = OWN_LICENCE
     tuned.name = f"{parent.name.partition('.')[0]}.tuned"
-    return _run(tuned, settings, data, keeping, parent=parent.name)
+    if method == "lora" and parent.lora is None:
+        rank = 8 if rank is None else rank
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(settings.seed)
+            lora.adapt(tuned.denoiser, rank, 2.0 * rank)
+        digest = checkpoint.digest(parent.denoiser.state_dict())
+        pinned = Lora(rank, 2.0 * rank, _base(parent), digest)
+        tuned.lora = pinned
+    elif method == "lora" and parent.lora is not None and rank not in (None, parent.lora.rank):
+        raise OptionError(f"the changes to this model have rank {parent.lora.rank}; leave rank out")
+    return _run(tuned, settings, data, keeping, parent=_reference(parent))
 
 
 @dataclass(frozen=True)
@@ -129,7 +148,12 @@ class _Keeping:
 
 
 def _keeping(
-    out: str | PathLike[str] | None, resume: bool, tensorboard: bool, show: bool, save_seconds: float
+    out: str | PathLike[str] | None,
+    resume: bool,
+    tensorboard: bool,
+    show: bool,
+    save_seconds: float,
+    adapter: bool = False,
 ) -> _Keeping:
     """Checks the folder before any work is done."""
     if out is None:
@@ -137,7 +161,7 @@ def _keeping(
             raise OptionError("resume and tensorboard need a folder: out=...")
         return _Keeping(None, resume, tensorboard, show, save_seconds)
     folder = Path(out).expanduser()
-    checkpoint.check_place(folder)
+    checkpoint.check_place(folder, adapter=adapter)
     if resume and (folder / MANIFEST).is_file() and not (folder / checkpoint.STATE).is_file():
         raise TrainingError(f"{folder}: the run there is finished: nothing to resume")
     return _Keeping(folder, resume, tensorboard, show, save_seconds)
@@ -174,7 +198,7 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
         before = f"{parent} before" if parent else "untrained"
         model.metrics = (Metric("loss on held-out data", fitted.loss, fitted.first, before),)
         if folder is not None:
-            model.save(folder, log=folder / checkpoint.LOG)
+            model.save(folder, log=(folder / checkpoint.LOG).read_bytes())
         return model
 
     try:
@@ -188,6 +212,24 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
         raise TrainingError(
             f"{error}; the best weights before that, of step {error.best.step}, are in {folder}"
         ) from error
+
+
+def _reference(model: Model) -> str:
+    """How a card names a model that another one comes from."""
+    made = model.provenance
+    return f"{made.repo}@{made.commit}" if made.repo else model.name
+
+
+def _base(model: Model) -> str:
+    """How an adapter names its base: "" if others cannot get it by any name."""
+    made = model.provenance
+    if made.repo:
+        return _reference(model)
+    for entry in catalog.scan()[0]:
+        shipped = entry.manifest.files[entry.manifest.weights].sha256
+        if entry.manifest.name == model.name and shipped in made.sha256.values():
+            return model.name
+    return ""
 
 
 def _recipe(domain: Domain, name: str | None) -> Recipe:

@@ -43,22 +43,22 @@ def from_json(cls: type[T], data: Any) -> T:
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where or cls.__name__}: {first['msg'].lower()}") from None
     unknown = _unknown(data, adapter.dump_python(value, mode="json"))
-    if unknown:
+    if unknown is not None:
         raise ValueError(f"{unknown}: unknown key")
     return value
 
 
-def _unknown(data: Any, known: Any, where: str = "") -> str:
-    """The first key of `data` that is not in `known`, as a dotted path; "" if there is none."""
+def _unknown(data: Any, known: Any, where: str = "") -> str | None:
+    """The first key of `data` that is not in `known`, as a dotted path."""
     if isinstance(data, dict):
-        for key, value in data.items():
-            path = f"{where}.{key}" if where else key
-            if key not in known:
-                return path
-            if found := _unknown(value, known[key], path):
-                return found
+        parts = [(key, value, known.get(key) if key in known else ...) for key, value in data.items()]
     elif isinstance(data, list):
-        for i, (value, other) in enumerate(zip(data, known, strict=True)):
-            if found := _unknown(value, other, f"{where}.{i}"):
-                return found
-    return ""
+        parts = [(i, value, other) for i, (value, other) in enumerate(zip(data, known, strict=True))]
+    else:
+        return None
+    for key, value, other in parts:
+        path = f"{where}.{key}" if where else f"{key}"
+        found = path if other is ... else _unknown(value, other, path)
+        if found is not None:
+            return found
+    return None

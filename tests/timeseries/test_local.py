@@ -6,9 +6,9 @@ import torch
 
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import read
-from domains.timeseries.evaluation.baselines import LAGS
 from domains.timeseries.local import fit, local_models
 from domains.timeseries.recipes import Jobs
+from domains.timeseries.ridge import LAGS
 from domains.timeseries.training.dataset import Windows, pool_of
 from domains.timeseries.window import CONTEXT, TARGET
 

@@ -1,10 +1,12 @@
 """The verbs on the shipped model: properties that hold exactly, and forecasts that must be good."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import zoo
 from domains.timeseries.adapter import TimeSeriesAdapter
@@ -12,6 +14,7 @@ from domains.timeseries.completion import lengthened
 from domains.timeseries.data import read
 from domains.timeseries.evaluation import baselines
 from domains.timeseries.joint import correlation, regress, told_by_neighbours
+from zoo.engine import Members, grid
 from zoo.errors import DataError, OptionError
 
 
@@ -360,3 +363,34 @@ def test_regression_recovers_slopes_and_drops_noise():
     slopes = regress(x, y)
     np.testing.assert_allclose(slopes[:, 0], [2.0, -1.0], atol=0.05)
     assert (slopes[:, 1] == 0).all()
+
+
+def test_exported_programs_draw_what_the_model_draws(model, tmp_path):
+    """Euler by hand on the two programs, from coloured noise at t = 1 to the data."""
+    encode, denoise = (torch.export.load(path).module() for path in zoo.export(model, tmp_path))
+    data = model.domain.dataset(model.domain.example(), "train", model.recipe, model.adapter)
+    batch = data.batch(3, torch.Generator().manual_seed(5))
+    members = Members(0, range(3))
+    wanted = model.draw(
+        members, batch.x.shape[1:], cond=batch.cond, mask=batch.mask, known=batch.x, sampler="euler", steps=4
+    ).x
+    cond, loc, scale = encode(batch.cond, batch.mask)
+    given = (batch.x - loc) / scale
+    z = model.denoiser.colour(Members(0, range(3)).normal(batch.x.shape[1:]))
+    times = grid(model.denoiser.path, 4, model.recipe.sampling.grid).float()
+    for t, s in pairwise(times):
+        z = torch.where(batch.mask, z, given)
+        estimate = denoise(z, t.expand(3), cond, batch.mask)
+        z = model.denoiser.path.step(z, estimate, t.expand(3), s.expand(3))
+    found = torch.where(batch.mask, loc + scale * z, batch.x)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_of_the_shipped_model_is_small_and_needs_no_word_about_its_base(model, tmp_path):
+    pytest.importorskip("peft", reason="needs the extra lora")
+    tuned = zoo.finetune(model, daily(), method="lora", rank=2, steps=2, lr=1e-2, show=False)
+    back = zoo.load(tuned.save(tmp_path / "small"), device="cpu")
+    assert (tmp_path / "small" / "adapter.safetensors").stat().st_size < 300_000
+    wanted = tuned.forecast(daily(), 24, 4).paths
+    np.testing.assert_array_equal(back.forecast(daily(), 24, 4).paths, wanted)
+    np.testing.assert_allclose(back.merge().forecast(daily(), 24, 4).paths, wanted, rtol=1e-4)

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from zoo.errors import one_line
 from zoo.manifest import Manifest, Metric
 
 if TYPE_CHECKING:
@@ -20,17 +21,17 @@ _err = Console(stderr=True, highlight=False)
 
 def title(text: str) -> None:
     """A heading."""
-    _out.print(Text(text, style="bold"))
+    _out.print(Text(one_line(text), style="bold"))
 
 
 def done(text: str) -> None:
     """A step that went well."""
-    _out.print(Text.assemble(("✓ ", "green"), text), soft_wrap=True)
+    _out.print(Text.assemble(("✓ ", "green"), one_line(text)), soft_wrap=True)
 
 
 def warning(text: str) -> None:
     """Something that was left out; on stderr."""
-    _err.print(Text.assemble(("left out: ", "yellow"), text), soft_wrap=True)
+    _err.print(Text.assemble(("left out: ", "yellow"), one_line(text)), soft_wrap=True)
 
 
 def files(paths: Iterable[Path]) -> None:
@@ -51,7 +52,7 @@ def catalogue(rows: Sequence[dict[str, Any]]) -> None:
             row["trained_on"] and f"trained on: {row['trained_on']}",
         ]
         for line in filter(None, lines):
-            _out.print(Padding(Text(line), (0, 0, 0, 2)))
+            _out.print(Padding(Text(one_line(line)), (0, 0, 0, 2)))
 
 
 def metrics(measured: Sequence[Metric]) -> None:
@@ -84,11 +85,12 @@ def manifest(folder: Path, m: Manifest) -> None:
     }
     for key, value in lines.items():
         if value:
-            _out.print(Text.assemble((f"{key:<10}", "dim"), value), soft_wrap=True)
+            _out.print(Text.assemble((f"{key:<10}", "dim"), one_line(value)), soft_wrap=True)
     for source in made.sources:
         _out.print(
             Text.assemble(
-                ("data      ", "dim"), f"{source.name}, licence: {source.licence} {source.url}".rstrip()
+                ("data      ", "dim"),
+                one_line(f"{source.name}, licence: {source.licence} {source.url}"),
             ),
             soft_wrap=True,
         )
@@ -109,7 +111,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*(Text(one_line(cell)) for cell in row))
     _out.print(shown)
 
 

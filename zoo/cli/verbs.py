@@ -9,10 +9,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-import typer
-
+from zoo.cli import show
+from zoo.cli.access import Access, Ref, declared, option, split, with_access
 from zoo.errors import OptionError
 from zoo.requests import EvaluateRequest, SampleRequest
 
@@ -20,22 +20,7 @@ if TYPE_CHECKING:
     from zoo.domain import Domain
     from zoo.model import Model
 
-Ref = Annotated[
-    str, typer.Argument(help="A name (zoo list), ./folder, org/repo or org/repo@revision.", metavar="REF")
-]
-
-
 HELP = {"-h", "--help"}
-
-
-def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
-    """An option: `horizon` becomes --horizon, a single letter such as `n` becomes -n."""
-    flags = [f"-{name}"] if len(name) == 1 else []
-    # Brackets are rich's markup in Typer's help, and plain text here.
-    typed = Annotated[
-        annotation, typer.Option(*flags, help=help.replace("[", r"\["), show_default=default is not None)
-    ]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=typed, default=default)
 
 
 @dataclass(frozen=True)
@@ -67,8 +52,6 @@ def _make_room(*files: Path | None) -> None:
 
 
 def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None:
-    from zoo import show
-
     if request.out is None and request.plot is None:
         raise OptionError("nothing to write: give --out, --plot or both")
     if request.n < 1:
@@ -78,8 +61,6 @@ def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None
 
 
 def _evaluate(model: "Model", request: EvaluateRequest, own: dict[str, Any]) -> None:
-    from zoo import show
-
     _make_room(own["out"])
     table = model.domain.evaluate(model, request)
     show.frame(table)
@@ -88,8 +69,8 @@ def _evaluate(model: "Model", request: EvaluateRequest, own: dict[str, Any]) -> 
         show.files([own["out"]])
 
 
-_DEVICE = _parameter("device", str, "auto", "cpu, cuda, mps, or auto for the fastest there is.")
-_TABLE = _parameter("out", Path | None, None, "Also write the table to this CSV file.")
+_DEVICE = option("device", str, "auto", "cpu, cuda, mps, or auto for the fastest there is.")
+_TABLE = option("out", Path | None, None, "Also write the table to this CSV file.")
 
 VERBS = {
     "sample": Verb(
@@ -130,36 +111,31 @@ def command(verb: Verb, args: Sequence[str]) -> Callable[..., None]:
     """
     request = _declared(verb, args)
     types = get_type_hints(request)
-    options = [
-        _parameter(f.name, types[f.name], f.default, f.metadata.get("help", "")) for f in fields(request)
-    ]
+    own = [option(f.name, types[f.name], f.default, f.metadata.get("help", "")) for f in fields(request)]
     ref = inspect.Parameter("ref", inspect.Parameter.KEYWORD_ONLY, annotation=Ref)
-    parameters = [ref, *options, *verb.own]
 
-    def function(**values: Any) -> None:
-        from zoo import model
-
-        ref, own = values.pop("ref"), {p.name: values.pop(p.name) for p in verb.own}
-        loaded = model.load(ref, device=own["device"])
-        verb.run(loaded, verb.request(loaded.domain)(**values), own)
+    def function(access: Access, **values: Any) -> None:
+        ref, extra = values.pop("ref"), {p.name: values.pop(p.name) for p in verb.own}
+        loaded = access.load(ref, extra["device"])
+        verb.run(loaded, verb.request(loaded.domain)(**values), extra)
 
     function.__doc__ = inspect.cleandoc(verb.help)
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__annotations__ = {p.name: p.annotation for p in parameters}
-    return function
+    declared(function, [ref, *own, *verb.own])
+    return with_access()(function)
 
 
 def _declared(verb: Verb, args: Sequence[str]) -> type:
-    ref = _model_of(args)
+    access, rest = split(args)
+    ref = _model_of(rest)
     if ref is None and (not args or HELP & set(args)):
         return verb.base
     if ref is None:
         raise OptionError(
             "which model? It comes first, right after the command; zoo list tells which there are"
         )
-    from zoo import manifest, reference, registry
+    from zoo import manifest, registry
 
-    described = manifest.read(reference.resolve(ref))
+    described = manifest.read(access.place(ref).folder)
     return verb.request(registry.domain(described.domain))
 
 

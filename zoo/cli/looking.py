@@ -1,0 +1,72 @@
+"""The commands that look at models: `zoo list | info | demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli import show
+from zoo.cli.access import Access, Ref, with_access
+from zoo.errors import ZooError
+
+
+def list_() -> None:
+    """List the models that are installed; works offline.
+
+    \b
+    zoo list
+    """
+    from zoo import catalog
+
+    models, problems = catalog.scan()
+    show.catalogue([catalog.row(entry.manifest) for entry in models])
+    for problem in problems:
+        show.warning(problem)
+
+
+@with_access("revision", "offline", "endpoint", "token", "cache_dir")
+def info(ref: Ref, access: Access) -> None:
+    """Tell all about a model: figures beside baselines, data and licences, sampling defaults, provenance.
+
+    \b
+    zoo info timeseries-flow
+    zoo info ./runs/mine
+    zoo info org/repo@v2
+    """
+    from zoo import manifest
+
+    folder = access.place(ref).folder
+    show.manifest(folder, manifest.read(folder))
+
+
+@with_access()
+def demo(
+    access: Access,
+    ref: Annotated[
+        str | None,
+        typer.Argument(help="A model. \\[default: one of each domain]", show_default=False, metavar="[REF]"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for what the demo writes.")] = Path("demo"),
+) -> None:
+    """Show a model at work on real data that come with a library; needs no network.
+
+    \b
+    zoo demo
+    zoo demo timeseries-flow --out /tmp/demo
+    """
+    from zoo import catalog
+
+    if ref is not None:
+        refs = [ref]
+    else:
+        models, problems = catalog.scan()
+        for problem in problems:
+            show.warning(problem)
+        refs = list({entry.manifest.domain: entry.manifest.name for entry in reversed(models)}.values())
+        if not refs:
+            raise ZooError("no model is installed, so there is nothing to show")
+    for name in refs:
+        loaded = access.load(name, "auto")
+        show.title(": ".join(text for text in (loaded.name, loaded.recipe.summary) if text))
+        out.mkdir(parents=True, exist_ok=True)
+        show.files(loaded.domain.demo(loaded, out))

@@ -1,0 +1,136 @@
+"""The commands that train: `zoo train | finetune`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from zoo.cli import show
+from zoo.cli.access import Access, Ref, with_access
+from zoo.errors import OptionError
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+Data = Annotated[Path, typer.Option(help="The data: a file or folder that the domain reads.")]
+Out = Annotated[Path, typer.Option(help="Folder for the checkpoint. An older checkpoint there is replaced.")]
+Steps = Annotated[
+    int | None, typer.Option(help="Optimiser steps. \\[default: the recipe's]", show_default=False)
+]
+Rate = Annotated[
+    float | None, typer.Option(help="Learning rate. \\[default: the recipe's]", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option(help="Seed. \\[default: the recipe's]", show_default=False)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into --out.")]
+
+
+@with_access()
+def finetune(
+    ref: Ref,
+    data: Data,
+    out: Out,
+    access: Access,
+    method: Annotated[
+        str, typer.Option(help="full: all weights. lora: small changes to them, stored alone.")
+    ] = "full",
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of the changes of lora. \\[default: 8]", show_default=False)
+    ] = None,
+    steps: Steps = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    tensorboard: Board = False,
+) -> None:
+    """Train a model further on your own data; on held-out data the result is never worse than the model.
+
+    Ctrl-C saves the state first; the same command with --resume goes on.
+
+    \b
+    zoo finetune timeseries-flow --data my.csv --out runs/mine
+    zoo sample ./runs/mine --data my.csv --out forecast.csv
+    """
+    from zoo import training
+
+    model = training.finetune(
+        access.load(ref, device),
+        data,
+        method=cast(Any, method),  # checked there
+        rank=rank,
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        out=out,
+        resume=resume,
+        device=device,
+        tensorboard=tensorboard,
+    )
+    _trained(model, out)
+
+
+@with_access("revision", "offline", "endpoint", "token", "cache_dir")
+def train(
+    domain: Annotated[str, typer.Argument(help="A domain, such as timeseries.")],
+    out: Out,
+    access: Access,
+    data: Annotated[
+        Path | None, typer.Option(help="The data. \\[default: the recipe's own]", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Name of a recipe. \\[default: the domain's first]", show_default=False)
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="A model whose recipe to repeat.", show_default=False, metavar="REF")
+    ] = None,
+    steps: Steps = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    tensorboard: Board = False,
+) -> None:
+    """Train a model from scratch: with the domain's recipe, or with the recipe that another model carries.
+
+    Ctrl-C saves the state first; the same command with --resume goes on.
+
+    \b
+    zoo train timeseries --data my.csv --steps 2000 --out runs/scratch
+    zoo train timeseries --like timeseries-flow --out runs/again
+    """
+    from zoo import manifest, registry, training
+    from zoo.loading import read_recipe
+
+    if like is None and access != Access():
+        raise OptionError("where a model is matters with --like alone")
+    found = registry.domain(domain)
+    chosen: Any = recipe
+    if like is not None:
+        if recipe is not None:
+            raise OptionError("give --recipe or --like, not both")
+        folder = access.place(like).folder
+        chosen = read_recipe(found, manifest.read(folder).recipe, str(folder / manifest.MANIFEST))
+    model = training.train(
+        found,
+        data,
+        recipe=chosen,
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        out=out,
+        resume=resume,
+        device=device,
+        tensorboard=tensorboard,
+    )
+    _trained(model, out)
+
+
+def _trained(model: "Model", out: Path) -> None:
+    show.metrics(model.metrics)
+    show.done(f"{model.name} is in {out}: zoo info {_as_reference(out)}")
+
+
+def _as_reference(folder: Path) -> str:
+    return str(folder) if folder.is_absolute() else f"./{folder}"
