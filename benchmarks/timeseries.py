@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from domains.timeseries.evaluation import baselines, metrics, protocols
 from domains.timeseries.evaluation.backtest import floors
 from domains.timeseries.local import Local, local_models
 from domains.timeseries.model import TimeSeriesModel
+from zoo import checkpoint
 from zoo.manifest import Metric
 
 SHOWN = ["wQL", "CRPS-sum", "coverage 50", "coverage 80", "coverage 95", "spread-skill", "MASE"]
@@ -152,7 +154,7 @@ def ship(model: TimeSeriesModel, folder: str) -> None:
         found.append(Metric(title, float(np.mean(values)), float(np.mean(baseline)), floor))
         print(found[-1], flush=True)
     model.metrics = tuple(found)
-    model.save(folder, precision="float16")
+    checkpoint.write(Path(folder), model.pack(ref=model.name, precision="float16"))
 
 
 PARTS = {part.__name__: part for part in (forecasts, imputation, evaluations, speed, finetune)}

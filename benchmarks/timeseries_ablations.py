@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks.timeseries import VALIDATION, fitted
 from domains.timeseries import domain
 from domains.timeseries.adapter import Scaled, TimeSeriesAdapter
-from domains.timeseries.backbone import HistoryEncoder, TargetDenoiser
+from domains.timeseries.backbone import PRIORS, HistoryEncoder, TargetDenoiser
 from domains.timeseries.evaluation import metrics
 from domains.timeseries.features import seasonal_forecasts, seasons
 from domains.timeseries.model import TimeSeriesModel
@@ -29,42 +29,18 @@ from domains.timeseries.training import corpus
 from domains.timeseries.training.dataset import Pool, Windows
 from domains.timeseries.window import CONTEXT, TARGET, WIDTH
 from zoo.domain import Adapter
-from zoo.engine import PATHS, Encoded, Encoder, GaussianPath, Linear, LogNormal, NetworkDenoiser, PowerEMA
+from zoo.engine import PATHS, Encoded, Encoder, LogitNormal, NetworkDenoiser, PowerEMA
 from zoo.engine.objective import Objective
 from zoo.fit import learning_rate
 from zoo.manifest import Provenance
 from zoo.optimizer import Optimizer
 
 
-@dataclass(frozen=True)
-class Coloured(GaussianPath):
-    """The linear path from a Gaussian process: noise of unit variance, correlated along the target.
-
-    With `smooth` = 1 it is a random walk (scaled to unit mean variance), below 1 an autoregression.
-    """
-
-    smooth: float
-
-    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return Linear().scales(t)
-
-    def time(self, log_snr: Tensor) -> Tensor:
-        return Linear().time(log_snr)
-
-    def corrupt(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        return super().corrupt(x, t, self.colour(noise))
-
-    def prior(self, noise: Tensor) -> Tensor:
-        return self.colour(noise)
-
-    def colour(self, noise: Tensor) -> Tensor:
-        step = torch.arange(TARGET)
-        if self.smooth == 1:
-            covariance = 1 + torch.minimum(step[:, None], step).double()
-        else:
-            covariance = self.smooth ** (step[:, None] - step).abs().double()
-        factor = torch.linalg.cholesky(covariance / covariance.diagonal().mean())
-        return noise @ factor.T.to(noise)
+def autoregression(noise: Tensor, smooth: float = 0.9) -> Tensor:
+    """White noise (*, TARGET) to a stationary autoregression of unit variance."""
+    step = torch.arange(TARGET)
+    factor = torch.linalg.cholesky(smooth ** (step[:, None] - step).abs().double())
+    return noise @ factor.T.to(noise)
 
 
 class Located(Encoder):
@@ -149,7 +125,7 @@ class Variant:
 
     recipe: TimeSeriesRecipe = FLOW
     encoder: Callable[[TimeSeriesRecipe], Encoder] = lambda recipe: HistoryEncoder(recipe.network)
-    path: GaussianPath | None = None
+    colour: Callable[[Tensor], Tensor] | None = None
     adapter: Adapter = TimeSeriesAdapter()
 
 
@@ -166,12 +142,12 @@ VARIANTS = {
     "AdamW for all matrices": Variant(replace(FLOW, training=replace(FLOW.training, muon=()))),
     "no local model": Variant(encoder=lambda recipe: Without(recipe, local=0, record=0)),
     "no calendar": Variant(encoder=lambda recipe: Without(recipe, period=1)),
-    "EDM scaling and time law": Variant(
-        replace(FLOW, scaling="edm", objective=Objective(LogNormal(-1.2, 1.2), repeats=4))
+    "flow scaling and logit-normal times": Variant(
+        replace(FLOW, scaling="flow", objective=Objective(LogitNormal(), repeats=4))
     ),
     "v on the cosine path": Variant(replace(FLOW, path="cosine", scaling="v")),
-    "random-walk prior": Variant(path=Coloured(1.0)),
-    "AR(.9) prior": Variant(path=Coloured(0.9)),
+    "white noise as prior": Variant(replace(FLOW, prior="white")),
+    "AR(.9) prior": Variant(colour=autoregression),
     "mean as origin": Variant(adapter=MeanOrigin()),
     "no location and scale": Variant(encoder=lambda recipe: Located(recipe, seasonal=False)),
     "residual over the seasonal mean": Variant(encoder=lambda recipe: Located(recipe, seasonal=True)),
@@ -208,9 +184,13 @@ def trained(variant: Variant, steps: int) -> tuple[TimeSeriesModel, float]:
     recipe = variant.recipe
     training = replace(recipe.training, steps=steps)
     torch.manual_seed(0)
-    path = variant.path or PATHS[recipe.path]()
     denoiser = NetworkDenoiser(
-        TargetDenoiser(recipe.network), path, recipe.scaling, recipe.objective, variant.encoder(recipe)
+        TargetDenoiser(recipe.network),
+        PATHS[recipe.path](),
+        recipe.scaling,
+        recipe.objective,
+        variant.encoder(recipe),
+        variant.colour or PRIORS[recipe.prior],
     )
     data = Windows(shared(recipe.jobs.synthetic), recipe.jobs, variant.adapter)
     optimizer = Optimizer(denoiser, training)

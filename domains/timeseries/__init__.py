@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from domains.timeseries.adapter import TimeSeriesAdapter
-from domains.timeseries.backbone import HistoryEncoder, TargetDenoiser
+from domains.timeseries.backbone import PRIORS, HistoryEncoder, TargetDenoiser
 from domains.timeseries.data import read
 from domains.timeseries.forecast import Forecast, Forecasts
 from domains.timeseries.model import TimeSeriesModel
@@ -70,6 +70,7 @@ class TimeSeries(Domain):
             recipe.scaling,
             recipe.objective,
             encoder=HistoryEncoder(recipe.network),
+            colour=PRIORS[recipe.prior],
         )
 
     def dataset(

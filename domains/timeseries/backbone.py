@@ -9,6 +9,7 @@ jointly over the target. The head costs little, so that a hundred paths cost lit
 References: Das et al. 2023 (TiDE) for the flat encoder; Zeng et al. 2023 for the linear path.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -98,6 +99,16 @@ class HistoryEncoder(Encoder):
         assert isinstance(encoded.scale, Tensor) and mask is not None
         nll = (x - encoded.loc).abs() * STD_OF_LAPLACE / encoded.scale + encoded.scale.log()
         return torch.where(mask, nll, 0.0).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+
+
+def random_walk(noise: Tensor) -> Tensor:
+    """White noise (*, TARGET) to random walks of the same power: what far steps have in common is then there
+    from the start, and the head shapes it instead of making it.
+    """
+    return noise.cumsum(-1) / ((noise.shape[-1] + 1) / 2) ** 0.5
+
+
+PRIORS: dict[str, Callable[[Tensor], Tensor] | None] = {"white": None, "random walk": random_walk}
 
 
 class TargetDenoiser(nn.Module):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from domains.timeseries.evaluation.baselines import LAGS, linear
 from domains.timeseries.joint import ChannelNoise, correlation
 from domains.timeseries.local import RECORD, Local
+from domains.timeseries.ridge import LAGS, linear
 from domains.timeseries.window import CONTEXT, INSIDE, RIGHT, SHORTEST, TARGET, WIDTH
 from zoo.engine.noise import Members
 from zoo.model import Model

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from domains.timeseries.evaluation.baselines import linear
+from domains.timeseries.ridge import linear
 from zoo.engine.noise import Members
 
 SHRINKAGE = 20.0  # steps of independence that a correlation is averaged with

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domains.timeseries.evaluation.baselines import LAGS, RECENT, linear, select_ridge
+from domains.timeseries.ridge import LAGS, RECENT, linear, select_ridge
 from domains.timeseries.window import CONTEXT, TARGET
 
 GAPS = 0.1  # share of missing steps beyond which there is no local model

@@ -5,7 +5,7 @@ from typing import Literal
 
 from domains.timeseries.backbone import Network
 from zoo.domain import Recipe, Sampling, Training
-from zoo.engine.objective import LogitNormal, Objective
+from zoo.engine.objective import LogNormal, Objective
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Jobs:
         points: share of windows with values missing at random to fill.
         unconditional: share of windows without any known value.
         missing: share of forecasts with up to 40 % of the history missing at random.
-        alone: share of forecasts that are not given the local model; short ones never are.
+        alone: share of forecasts that are not given the local model; short or gappy ones never are.
         told: share of windows that are told the season of their calendar.
         mirrored: share of windows turned upside down.
         mixed: share of windows that are a weighted mean of two windows (Ansari et al. 2024, TSMixup).
@@ -41,9 +41,10 @@ class Jobs:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeSeriesRecipe(Recipe):
-    """Adds the network's sizes and the mixture of training windows."""
+    """Adds the prior along the target, the network's sizes and the mixture of training windows."""
 
     domain: Literal["timeseries"] = "timeseries"
+    prior: Literal["white", "random walk"] = "random walk"
     network: Network = Network()
     jobs: Jobs = Jobs()
 
@@ -51,8 +52,8 @@ class TimeSeriesRecipe(Recipe):
 FLOW = TimeSeriesRecipe(
     name="timeseries-flow",
     path="linear",
-    scaling="flow",
-    objective=Objective(time=LogitNormal(), repeats=4),
+    scaling="edm",
+    objective=Objective(time=LogNormal(-1.2, 1.2), repeats=4),
     training=Training(
         steps=7_000,
         batch_size=256,

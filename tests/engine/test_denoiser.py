@@ -135,6 +135,19 @@ def test_the_plain_loss_is_the_networks_own_squared_error():
     torch.testing.assert_close(loss, ((own - (noise - x)) ** 2).flatten(1).mean(1))
 
 
+def test_training_noise_has_the_denoisers_colour():
+    def colour(noise):
+        return noise.cumsum(-1)
+
+    x, noise, t, head = normal(*SHAPE), normal(*SHAPE, seed=1), torch.full((4,), 0.4).double(), Head()
+    losses = [
+        NetworkDenoiser(head, Linear(), "flow", Objective(), colour=c).loss_at(Encoded({}), x, None, t, n)
+        for c, n in ((colour, noise), (None, colour(noise)), (None, noise))
+    ]
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.allclose(losses[0], losses[2])
+
+
 @pytest.mark.parametrize(
     ("weight", "formula"),
     [("min-snr", lambda a, s: torch.clamp((a / s) ** 2, max=5.0)), ("edm", lambda a, s: 1 / s**2 + 1)],

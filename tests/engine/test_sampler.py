@@ -8,6 +8,7 @@ from tests.engine.exact import Exact, gaussian, mixture, ode_end, sliced_w2
 from zoo.engine import (
     PATHS,
     SAMPLERS,
+    Autoguidance,
     Denoiser,
     Encoded,
     Linear,
@@ -306,3 +307,25 @@ def test_bad_use_is_refused_with_the_reason():
     denoiser.path = Masking()
     with pytest.raises(TypeError, match="Gaussian path, not Masking"):
         end(adams3, denoiser, z, times)
+
+
+class Coloured(Exact):
+    """A Gaussian whose two values are correlated, with noise that is correlated alike."""
+
+    factor = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
+
+    def colour(self, noise):
+        return noise.double() @ self.factor.T
+
+
+@pytest.mark.parametrize(
+    ("name", "guided"), [("heun", False), ("ddpm", False), ("sde", False), ("churn", False), ("sde", True)]
+)
+def test_all_noise_of_a_sample_has_the_denoisers_colour(name, guided):
+    """Its exact denoiser is that of white data and noise: both covariances shrink alike."""
+    denoiser = Coloured(Linear(), torch.ones(1), torch.zeros(1, 2), torch.full((1,), 0.5))
+    if guided:
+        denoiser = Autoguidance(denoiser, denoiser, 1.0)
+    x = sample(denoiser, Members(0, range(4000)), (2,), steps=256, sampler=name).x.double()
+    expected = 0.25 * Coloured.factor @ Coloured.factor.T
+    torch.testing.assert_close(torch.cov(x.T), expected, atol=0.025, rtol=0)

@@ -159,6 +159,10 @@ class Denoiser(nn.Module, ABC):
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """x̂ of shape `(B, *)` from x_t of shape `(B, *)`, t of shape `(B,)` and encoded conditions."""
 
+    def colour(self, noise: Tensor) -> Tensor:
+        """Unit noise `(B, *)` to the noise at the end of the path: correlated within a sample, say."""
+        return noise
+
     def leaves(self) -> list[Denoiser]:
         """The denoisers at the bottom of this one: itself, or those that it is made of."""
         below = [module for module in self.children() if isinstance(module, Denoiser)]
@@ -168,7 +172,9 @@ class Denoiser(nn.Module, ABC):
 class NetworkDenoiser(Denoiser):
     """A network F(c_in x_t, c_noise, cond, mask) -> like x, on a path, under a scaling (a name in SCALINGS).
 
-    Values that are given (mask False) reach the network as they are, neither noised nor scaled.
+    Values that are given (mask False) reach the network as they are, neither noised nor scaled. A linear
+    `colour` turns the unit noise of training and sampling into noise of another covariance, which the
+    network finds easier to turn into data; None leaves it white.
 
     Errors: ValueError if the scaling is unknown, or undefined somewhere on the path.
     """
@@ -180,6 +186,7 @@ class NetworkDenoiser(Denoiser):
         scaling: str,
         objective: Objective,
         encoder: Encoder | None = None,
+        colour: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
         if scaling not in SCALINGS:
@@ -192,7 +199,10 @@ class NetworkDenoiser(Denoiser):
             )
         self.network, self.encoder = network, encoder
         self.path: GaussianPath = path  # pyright: ignore[reportIncompatibleVariableOverride] (never set again)
-        self.scaling, self.objective = scaling, objective
+        self.scaling, self.objective, self._colour = scaling, objective, colour
+
+    def colour(self, noise: Tensor) -> Tensor:
+        return noise if self._colour is None else self._colour(noise)
 
     def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
         return Encoded(cond) if self.encoder is None else self.encoder(cond, mask)
@@ -224,7 +234,7 @@ class NetworkDenoiser(Denoiser):
     def loss_at(self, encoded: Encoded, x: Tensor, mask: Tensor | None, t: Tensor, noise: Tensor) -> Tensor:
         """The weighted diffusion loss at t, of shape `(B,)`: the mean over what is to be generated."""
         z = encoded.standardise(x)
-        z_t = self.path.corrupt(z, t, noise)
+        z_t = self.path.corrupt(z, t, self.colour(noise))
         if mask is not None:
             z_t = torch.where(mask, z_t, z)
         alpha, sigma = self.path.scales(expand(t, x))

@@ -73,6 +73,9 @@ class ClassifierFree(Denoiser):
         self.denoiser, self.path = denoiser, denoiser.path
         self.weight, self.null, self.interval = weight, null, interval
 
+    def colour(self, noise: Tensor) -> Tensor:
+        return self.denoiser.colour(noise)
+
     def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
         if missing := self.null.keys() - cond.keys():
             raise ValueError(f"guidance replaces the conditions {sorted(missing)}, but they are not given")
@@ -110,6 +113,9 @@ class Autoguidance(Denoiser):
             raise ValueError(f"both denoisers must be on one path, not {denoiser.path} and {guide.path}")
         self.denoiser, self.guide, self.path = denoiser, guide, denoiser.path
         self.weight, self.interval = weight, interval
+
+    def colour(self, noise: Tensor) -> Tensor:
+        return self.denoiser.colour(noise)
 
     def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
         return _join(self.denoiser.encode(cond, mask), self.guide.encode(cond, mask))

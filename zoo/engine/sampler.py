@@ -327,7 +327,7 @@ def sample(
     device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
 
     def noise() -> Tensor:
-        return members.normal(shape).to(device)
+        return denoiser.colour(members.normal(shape).to(device))
 
     x = denoiser.path.prior(noise())
     encoded = denoiser.encode(cond or {}, mask).repeat(n)

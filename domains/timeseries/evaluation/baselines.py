@@ -7,28 +7,15 @@ anything. Every imputer is `(values, period) -> values`: (T, channels), with the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+
+from domains.timeseries.ridge import LAGS, RECENT, linear, select_ridge, units_of, windows_of
 
 Forecaster = Callable[[np.ndarray, int, int, int, int], np.ndarray]
 Imputer = Callable[[np.ndarray, int], np.ndarray]
 
-LAGS = 336
-PENALTIES = (1e-3, 1e-1, 1.0, 10.0)  # in units of the mean eigenvalue of the Gram matrix
-RECENT = 8000  # newest steps that a fit to one history looks at
 RESIDUALS = 1500  # newest windows whose residuals make the paths
-
-
-def linear(values: np.ndarray, period: int = 1) -> np.ndarray:
-    """Linear interpolation in time; the ends repeat the nearest value, a channel without values becomes 0."""
-    steps = np.arange(len(values))
-    filled = np.zeros(values.shape)
-    for c, known in enumerate(np.isfinite(values).T):
-        if known.any():
-            filled[:, c] = np.interp(steps, steps[known], values[known, c])
-    return filled
 
 
 def seasonal(values: np.ndarray, period: int) -> np.ndarray:
@@ -85,21 +72,13 @@ class Ridge:
                 f"not {horizon} from {len(history)}"
             )
         weights, filled = self.weights[..., :horizon], linear(history)
-        past, future = _windows(filled[-(lags + horizon + RESIDUALS) :], lags, horizon)
+        past, future = windows_of(filled[-(lags + horizon + RESIDUALS) :], lags, horizon)
         residuals = future - past @ weights  # (channels, windows, horizon)
         newest = filled[-lags:].T
-        last, scale = _units(newest)
+        last, scale = units_of(newest)
         point = ((newest - last) / scale)[:, None] @ weights  # (channels, 1, horizon)
         draws = np.random.default_rng(seed).integers(residuals.shape[1], size=n)
         return (last[:, None] + scale[:, None] * (point + residuals[:, draws])).transpose(1, 2, 0)
-
-
-class Selected(NamedTuple):
-    """Ridge weights (lags, horizon), and mean absolute errors of held-out windows: its own and those of 0."""
-
-    weights: np.ndarray
-    error: float
-    naive: float
 
 
 def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> Ridge:
@@ -108,32 +87,6 @@ def fit_ridge(series: Sequence[np.ndarray], horizon: int, lags: int = LAGS) -> R
     See `select_ridge` for the penalty.
     """
     return Ridge(select_ridge(series, horizon, lags).weights[None])
-
-
-def select_ridge(series: Sequence[np.ndarray], horizon: int, lags: int) -> Selected:
-    """The weights of `fit_ridge`, and how good they are.
-
-    PENALTIES are compared on the last quarter of each series' windows, after a fit on those before.
-    """
-    early, late = [], []
-    for values in series:
-        if len(values) < lags + horizon + 4:
-            continue
-        past, future = _windows(linear(values), lags, horizon)
-        cut = 3 * past.shape[1] // 4
-        # if there is room, no target of the fit lies in the held-out part
-        before = max(cut - horizon, cut // 2)
-        early.append((past[:, :before].reshape(-1, lags), future[:, :before].reshape(-1, horizon)))
-        late.append((past[:, cut:].reshape(-1, lags), future[:, cut:].reshape(-1, horizon)))
-    if not early:
-        raise ValueError(f"ridge on {lags} lags needs a series of {lags + horizon + 4} steps or more")
-    x, y = (np.concatenate(part) for part in zip(*early, strict=True))
-    held_x, held_y = (np.concatenate(part) for part in zip(*late, strict=True))
-    gram, cross = x.T @ x, x.T @ y
-    residuals = [held_y - held_x @ _solve(gram, cross, penalty) for penalty in PENALTIES]
-    best = int(np.argmin([np.square(left).mean() for left in residuals]))
-    weights = _solve(gram + held_x.T @ held_x, cross + held_x.T @ held_y, PENALTIES[best])
-    return Selected(weights, float(np.abs(residuals[best]).mean()), float(np.abs(held_y).mean()))
 
 
 def ridge(history: np.ndarray, horizon: int, n: int, seed: int, period: int) -> np.ndarray:
@@ -152,22 +105,3 @@ FLOORS: dict[str, Forecaster] = {
     "ridge": ridge,
 }
 IMPUTERS: dict[str, Imputer] = {"linear": linear, "seasonal": seasonal, "deseasonalised": deseasonalised}
-
-
-def _units(past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Last value and standard deviation of windows (*, lags), both (*, 1); a constant window has scale 1."""
-    last, scale = past[..., -1:], past.std(axis=-1, keepdims=True)
-    return last, np.where(scale > 1e-9 * np.abs(last), scale, 1.0)
-
-
-def _windows(values: np.ndarray, lags: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every past and future of (T, channels) values, in units of the past: (channels, windows, ·)."""
-    windows = sliding_window_view(values, lags + horizon, axis=0).swapaxes(0, 1)
-    last, scale = _units(windows[..., :lags])
-    windows = (windows - last) / scale
-    return windows[..., :lags], windows[..., lags:]
-
-
-def _solve(gram: np.ndarray, cross: np.ndarray, penalty: float) -> np.ndarray:
-    # 1e-12 keeps the system regular where every window is constant.
-    return np.linalg.solve(gram + (penalty * np.trace(gram) / len(gram) + 1e-12) * np.eye(len(gram)), cross)

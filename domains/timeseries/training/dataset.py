@@ -9,9 +9,9 @@ import torch
 
 from domains.timeseries.adapter import TimeSeriesAdapter
 from domains.timeseries.data import TimeSeries
-from domains.timeseries.evaluation.baselines import LAGS, linear
-from domains.timeseries.local import RECORD, Local, fit
+from domains.timeseries.local import GAPS, RECORD, Local, fit
 from domains.timeseries.recipes import Jobs
+from domains.timeseries.ridge import LAGS, linear
 from domains.timeseries.training.synthetic import generate
 from domains.timeseries.window import CONTEXT, INSIDE, RIGHT, SHORTEST, TARGET, WIDTH
 from zoo.domain import Dataset, Split
@@ -187,7 +187,7 @@ class Windows(Dataset):
         before = min(first, CONTEXT)
         row[CONTEXT - before : CONTEXT - before + len(part)] = part
         latest = int(np.searchsorted(fits.rows, first, "right")) - 1
-        if latest >= 0:
+        if latest >= 0 and np.isfinite(series[first - LAGS : first]).any():
             past = linear(series[first - LAGS : first, None]).T
             model = Local(fits.weights[latest][None, None].astype(float), fits.records[latest][None, None])
             local[:] = model.forecast(past[None])[0, 0]
@@ -228,7 +228,8 @@ class Windows(Dataset):
         hidden[other] |= ((step + rng.integers(240, size=every.shape)) % every < run) & outside
         hidden[points] = rng.random((points.sum(), WIDTH)) < rng.uniform(0.05, 0.6, (points.sum(), 1))
         hidden[job == 3] = True
-        return hidden, ~forecast | short | (rng.random(size) < jobs.alone)
+        gappy = spoiled & (hidden[:, :CONTEXT].mean(-1) > GAPS)
+        return hidden, ~forecast | short | gappy | (rng.random(size) < jobs.alone)
 
 
 def _standardised(x: np.ndarray) -> np.ndarray:
