@@ -31,6 +31,21 @@ def test_muon_moves_a_matrix_alike_in_all_directions_as_far_as_adamw_would():
         torch.testing.assert_close(changed[name].abs(), torch.full_like(changed[name], rate))
 
 
+def test_a_kernel_is_a_matrix_with_a_row_an_output():
+    torch.manual_seed(0)
+    conv, linear = nn.Conv2d(3, 8, 2, bias=False), nn.Linear(12, 8, bias=False)
+    with torch.no_grad():
+        linear.weight.copy_(conv.weight.view(8, 12))
+    gradient = torch.randn(8, 12)
+    for module in (conv, linear):
+        module.weight.grad = gradient.view_as(module.weight)
+        optimizer = Optimizer(module, Training(muon=("weight",)))
+        optimizer.step(0.01)
+        optimizer.zero_grad()
+        assert module.weight.grad is None
+    torch.testing.assert_close(conv.weight.view(8, 12), linear.weight)
+
+
 def test_without_muon_all_is_adamw():
     changed, rate = steps(())
     assert all(torch.allclose(change.abs(), torch.tensor(rate)) for change in changed.values())

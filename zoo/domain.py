@@ -240,6 +240,15 @@ class Domain(ABC):
             DataError: if the source cannot be used, saying what is wrong, where, and what to do.
         """
 
+    def suited(self, recipe: Any, dataset: Any) -> Any:
+        """The recipe with what only the data tell, such as the number of classes; as it is by default.
+
+        Args:
+            recipe: of a model that is to be trained from scratch.
+            dataset: its training data, made without an adapter.
+        """
+        return recipe
+
     @abstractmethod
     def adapter(self, recipe: Any, dataset: Any) -> Adapter:
         """Fits an adapter on a training dataset that was made without one."""

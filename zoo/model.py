@@ -90,6 +90,8 @@ class Model(ABC):
         cond: dict[str, torch.Tensor] | None = None,
         mask: torch.Tensor | None = None,
         known: torch.Tensor | None = None,
+        start: torch.Tensor | None = None,
+        strength: float = 1.0,
         denoiser: Denoiser | None = None,
         steps: int | None = None,
         sampler: str | None = None,
@@ -101,7 +103,7 @@ class Model(ABC):
         Args:
             members: the noise, one stream a sample.
             shape: of one sample.
-            cond, mask, known: as in `zoo.engine.sampler.sample`; moved to the model's device here.
+            cond, mask, known, start, strength: as in `zoo.engine.sampler.sample`; on any device.
             denoiser: a guided version of `self.denoiser`; None for itself.
             steps, sampler: None for the model's own.
             device: moves the model there first; None leaves it where it is.
@@ -128,6 +130,8 @@ class Model(ABC):
             cond={name: value.to(self.device) for name, value in (cond or {}).items()},
             mask=None if mask is None else mask.to(self.device),
             known=None if known is None else known.to(self.device),
+            start=start,
+            strength=strength,
             steps=steps,
             sampler=sampler,
             grid=own.grid,

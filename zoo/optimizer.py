@@ -25,7 +25,7 @@ class Optimizer:
     def __init__(self, module: nn.Module, training: Training) -> None:
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         of_part = {part: {name for name in named if part in name} for part in training.muon}
-        orthogonal = {name for names in of_part.values() for name in names if named[name].ndim == 2}
+        orthogonal = {name for names in of_part.values() for name in names if named[name].ndim >= 2}
         for part, names in of_part.items():
             if not names & orthogonal:
                 raise TrainingError(
@@ -40,10 +40,12 @@ class Optimizer:
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, lr=training.lr, betas=training.betas)
         ]
+        # Muon knows matrices alone: a kernel (out, in, height, width) is one with a row an output.
+        self.flat = {p: p.detach().view(len(p), -1) for name, p in named.items() if name in orthogonal}
         if orthogonal:
             self.parts.append(
                 torch.optim.Muon(
-                    [named[name] for name in named if name in orthogonal],
+                    list(self.flat.values()),
                     lr=training.lr,
                     weight_decay=training.weight_decay,
                     adjust_lr_fn="match_rms_adamw",
@@ -53,9 +55,13 @@ class Optimizer:
     def zero_grad(self) -> None:
         for part in self.parts:
             part.zero_grad(set_to_none=True)
+        for p in self.flat:
+            p.grad = None
 
     def step(self, rate: float) -> None:
         """One step with this learning rate."""
+        for p, matrix in self.flat.items():
+            matrix.grad = None if p.grad is None else p.grad.view_as(matrix)
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = rate

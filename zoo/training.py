@@ -64,7 +64,9 @@ def train(
     found = registry.domain(domain) if isinstance(domain, str) else domain
     chosen = recipe if isinstance(recipe, Recipe) else _recipe(found, recipe)
     chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
-    adapter = found.adapter(chosen, found.dataset(data, "train", chosen))
+    raw = found.dataset(data, "train", chosen)
+    chosen = found.suited(chosen, raw)
+    adapter = found.adapter(chosen, raw)
     denoiser = build(found, chosen, seed=chosen.training.seed).to(pick_device(device))
     untrained = found.model_class(
         found,

@@ -304,6 +304,8 @@ def sample(
     steps: int = 16,
     sampler: str = "adams2",
     grid: str | Tensor = "logistic",
+    start: Tensor | None = None,
+    strength: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """Draw one sample of the given shape for every member.
@@ -314,6 +316,9 @@ def sample(
         mask: True where x is to be generated; leads with 1, B0 or n and broadcasts to `(n, *shape)`.
         known: values where mask is False, in the same form; kept exactly. None: zeros.
         grid: a kind of grid, or the times themselves (then their number decides on the steps).
+        start: data to begin with in place of pure noise, in the form of `known`: they are noised as far as
+            `strength` says, and what is left of the grid is taken from there (Meng et al. 2022, SDEdit).
+        strength: share of noise in that mixture, σ/(α + σ), in (0, 1).
         progress: called with (steps done, steps) after every step.
 
     Errors: ValueError for unknown names, steps < 1 and shapes that do not fit.
@@ -329,8 +334,13 @@ def sample(
     def noise() -> Tensor:
         return denoiser.colour(members.normal(shape).to(device))
 
-    x = denoiser.path.prior(noise())
     encoded = denoiser.encode(cond or {}, mask).repeat(n)
+    if start is None:
+        x = denoiser.path.prior(noise())
+    else:
+        times = schedule.remaining(_gaussian(denoiser), times, strength)
+        begin = encoded.standardise(repeat(start.to(device), n))
+        x = denoiser.path.corrupt(begin, times[:1].to(begin).expand(n), noise())
     if mask is not None:
         mask = repeat(mask, n)
         known = torch.zeros_like(x) if known is None else repeat(known.to(x), n)

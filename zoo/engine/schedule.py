@@ -60,3 +60,20 @@ def grid(path: GaussianPath, steps: int, kind: str = "logistic") -> Tensor:
     times = path.time(log_snr)
     times[0], times[-1] = 1, 0
     return times
+
+
+def remaining(path: GaussianPath, times: Tensor, strength: float) -> Tensor:
+    """The times of a grid from where the share of noise, σ/(α + σ), is `strength`; that time comes first.
+
+    Errors: ValueError if the strength is not in (0, 1), or beyond the noise that the path ends in.
+
+    >>> from zoo.engine import Linear
+    >>> remaining(Linear(), grid(Linear(), 4, "uniform"), 0.6).tolist()
+    [0.6, 0.5, 0.25, 0.0]
+    """
+    if not 0 < strength < 1:
+        raise ValueError(f"strength is {strength}, but a start in the middle needs one in (0, 1)")
+    begin = path.time(torch.tensor([math.log(1 / strength - 1)], dtype=torch.float64))
+    if not 0 < begin.item() <= 1:
+        raise ValueError(f"strength {strength} lies beyond the ends of the path {type(path).__name__}")
+    return torch.cat([begin.round(decimals=12), times[times < begin]])
