@@ -34,7 +34,9 @@ def trained(domain):
 def made(domain):
     """The first recipe, its adapter, and the data of each split."""
     recipe = next(iter(domain.recipes.values()))
-    adapter = domain.adapter(recipe, domain.dataset(domain.example(), "train", recipe))
+    raw = domain.dataset(domain.example(), "train", recipe)
+    recipe = domain.suited(recipe, raw)
+    adapter = domain.adapter(recipe, raw)
     splits = ("train", "validation")
     return (
         recipe,

@@ -44,7 +44,9 @@ def demo(
     access: Access,
     ref: Annotated[
         str | None,
-        typer.Argument(help="A model. \\[default: one of each domain]", show_default=False, metavar="[REF]"),
+        typer.Argument(
+            help="A model, or a domain. \\[default: one of each domain]", show_default=False, metavar="[REF]"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what the demo writes.")] = Path("demo"),
 ) -> None:
@@ -56,15 +58,14 @@ def demo(
     """
     from zoo import catalog
 
-    if ref is not None:
-        refs = [ref]
-    else:
-        models, problems = catalog.scan()
+    models, problems = catalog.scan()
+    of_domain = {entry.manifest.domain: entry.manifest.name for entry in reversed(models)}
+    if ref is None:
         for problem in problems:
             show.warning(problem)
-        refs = list({entry.manifest.domain: entry.manifest.name for entry in reversed(models)}.values())
-        if not refs:
+        if not of_domain:
             raise ZooError("no model is installed, so there is nothing to show")
+    refs = list(of_domain.values()) if ref is None else [of_domain.get(ref, ref)]
     for name in refs:
         loaded = access.load(name, "auto")
         show.title(": ".join(text for text in (loaded.name, loaded.recipe.summary) if text))

@@ -4,7 +4,7 @@ A backbone maps (x_t, noise level, cond, mask) to something like x.
 """
 
 from zoo.nn.blocks import FourierFeatures, ModulatedBlock, ResidualBlock
-from zoo.nn.images import Attention, ModulatedConvBlock, groups
+from zoo.nn.images import Attention, ModulatedConvBlock, groups, start_at_zero
 
 __all__ = [
     "Attention",
@@ -13,4 +13,5 @@ __all__ = [
     "ModulatedConvBlock",
     "ResidualBlock",
     "groups",
+    "start_at_zero",
 ]

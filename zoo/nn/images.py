@@ -23,10 +23,8 @@ class ModulatedConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv_out = nn.Conv2d(wide_out, wide_out, 3, padding=1)
         self.skip = nn.Identity() if wide_in == wide_out else nn.Conv2d(wide_in, wide_out, 1)
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        start_at_zero(self.modulate)
+        start_at_zero(self.conv_out)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv_in(F.silu(self.norm_in(x)))
@@ -48,8 +46,7 @@ class Attention(nn.Module):
         self.to_qkv = nn.Linear(width, 3 * width)
         self.to_kv = nn.Linear(context, 2 * width) if context else None
         self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         q, k, v = rearrange(self.to_qkv(self.norm(x)), "b n (p h d) -> p b h n d", p=3, h=self.heads)
@@ -58,6 +55,12 @@ class Attention(nn.Module):
             k, v = rearrange(self.to_kv(context), "b t (p h d) -> p b h t d", p=2, h=self.heads)
             mixed = mixed + F.scaled_dot_product_attention(q, k, v)
         return x + self.out(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Sets all parameters of a layer to 0."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def groups(channels: int, affine: bool = True) -> nn.GroupNorm:

@@ -1,0 +1,193 @@
+"""Images: drawn by class, filled in, edited, enlarged, blended.
+
+data/         reading folders, tables, arrays and named data sets
+backbone.py   the U-Net and the diffusion transformer
+adapter.py    between pixels and what the network sees
+dataset.py    training batches
+model.py      the verbs
+gallery.py    what they give back
+evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from domains.images.adapter import ImageAdapter, fitted, restored
+from domains.images.backbone import network
+from domains.images.data.pictures import Pictures
+from domains.images.model import ImageModel
+from domains.images.recipes import RECIPES, ImageRecipe
+from zoo.domain import Domain, EvaluateRequest, SampleRequest, Split, option
+from zoo.engine import PATHS, NetworkDenoiser
+from zoo.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from domains.images.dataset import ImageItems
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawRequest(SampleRequest):
+    """What `zoo sample` can ask of images."""
+
+    out: Path | None = option(None, "Write each image to a PNG file in this folder.")
+    plot: Path | None = option(None, "Draw all images on one sheet (.png).")
+    label: str | None = option(None, "A class, by name. [default: any]")
+    strength: float = option(0.5, "With --data: how far to go from that image, 0 to 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityRequest(EvaluateRequest):
+    """What `zoo evaluate` can ask of images."""
+
+    n: int = option(1000, "How many images to draw.")
+    steps: int | None = option(None, "Steps of the sampler. [default: the model's own]")
+    guidance: float | None = option(None, "Weight of classifier-free guidance. [default: the model's own]")
+
+
+class Images(Domain):
+    """The domain object; see `zoo.domain.Domain` for the contract."""
+
+    name = "images"
+    recipes = RECIPES
+    recipe_class = ImageRecipe
+    model_class = ImageModel
+    sample_request = DrawRequest
+    evaluate_request = QualityRequest
+
+    def suited(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageRecipe:
+        return replace(recipe, classes=len(dataset.pictures.classes))
+
+    def denoiser(self, recipe: ImageRecipe) -> NetworkDenoiser:
+        size = recipe.framing.size
+        folds = recipe.network.patch
+        if size % folds:
+            raise ValueError(f"images of {size} pixels cannot be folded in patches of {folds}")
+        return NetworkDenoiser(
+            network(recipe.network, recipe.framing.channels, recipe.classes),
+            PATHS[recipe.path](),
+            recipe.scaling,
+            recipe.objective,
+        )
+
+    def dataset(
+        self, source: Any, split: Split, recipe: ImageRecipe, adapter: ImageAdapter | None = None
+    ) -> "ImageItems":
+        from domains.images.data import read
+        from domains.images.dataset import ImageItems
+
+        if isinstance(source, Pictures):
+            pictures = _part(source, split)
+        else:
+            pictures = read(recipe.source if source is None else source, recipe.framing, split=split)
+        if adapter is not None:
+            pictures = replace(pictures, labels=_translated(pictures, adapter), classes=adapter.classes)
+        return ImageItems(pictures, recipe, adapter)
+
+    def adapter(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageAdapter:
+        return fitted(dataset.pictures, recipe.framing)
+
+    def adapter_from(self, state: dict[str, Any]) -> ImageAdapter:
+        return restored(state)
+
+    def example(self) -> Pictures:
+        """Bright squares and discs on a dark ground, 28 x 28 pixels."""
+        rng = np.random.default_rng(0)
+        y, x = np.mgrid[:28, :28]
+        labels = np.arange(80) % 2
+        middle, radius = rng.uniform(9, 19, (80, 2, 1, 1)), rng.uniform(4, 8, (80, 1, 1))
+        away = np.abs(np.stack([y, x]) - middle)
+        distance = np.where(labels[:, None, None] == 0, away.max(1), np.hypot(away[:, 0], away[:, 1]))
+        pixels = np.clip(255 * (radius - distance + 0.5), 0, 255).astype(np.uint8)
+        return Pictures(pixels[:, None], labels.astype(np.int64), ("square", "disc"))
+
+    def sample(self, model: ImageModel, request: DrawRequest) -> list[Path]:
+        if request.data is not None:
+            drawn = model.edit(
+                request.data,
+                request.strength,
+                request.n,
+                label=request.label,
+                steps=request.steps,
+                guidance=request.guidance,
+                seed=request.seed,
+            )
+        else:
+            drawn = model.sample(
+                request.n,
+                label=request.label,
+                steps=request.steps,
+                sampler=request.sampler,
+                guidance=request.guidance,
+                seed=request.seed,
+            )
+        files = [] if request.out is None else drawn.save(request.out)
+        return files if request.plot is None else [*files, drawn.plot(request.plot)]
+
+    def evaluate(self, model: ImageModel, request: QualityRequest) -> "pd.DataFrame":
+        from domains.images.data import read
+        from domains.images.evaluation import classifier, metrics
+
+        if request.n < 100:
+            raise OptionError(f"-n must be at least 100 for these measures, not {request.n}")
+        source = model.recipe.source if request.data is None else request.data
+        real = read(source, model.adapter.framing, split="test" if request.data is None else None)
+        floor = read(source, model.adapter.framing, split="train")
+        labels = np.arange(request.n) % max(len(model.adapter.classes), 1)
+        drawn = model.sample(
+            request.n,
+            label=[int(one) for one in labels] if model.adapter.classes else None,
+            steps=request.steps,
+            guidance=request.guidance,
+            seed=request.seed,
+        )
+        rng = np.random.default_rng(0)
+        chosen = rng.permutation(len(floor))[: request.n]
+        return metrics.score(
+            drawn.pixels,
+            real.pixels,
+            floor.pixels[chosen],
+            classifier.load(model.recipe.source),
+            labels=labels,
+            seed=request.seed,
+        )
+
+    def demo(self, model: ImageModel, folder: Path) -> list[Path]:
+        """Draws every class, fills in the lower half of an image, and shows one coming out of noise."""
+        classes = range(len(model.adapter.classes))
+        drawn = model.sample(8 * len(classes), label=[one for one in classes for _ in range(8)], seed=0)
+        size = model.adapter.framing.size
+        lower = np.arange(size)[:, None].repeat(size, 1) >= size // 2
+        files = {
+            "images.png": drawn.plot(folder / "images.png", columns=8),
+            "images-inpainted.png": model.inpaint(drawn[0], lower, 8, seed=1).plot(
+                folder / "images-inpainted.png", columns=8
+            ),
+            "images-strip.png": model.strip(0, seed=2).plot(folder / "images-strip.png", columns=8),
+        }
+        return list(files.values())
+
+
+def _part(pictures: Pictures, split: Split) -> Pictures:
+    """Every fifth image is held out."""
+    held = np.arange(len(pictures)) % 5 == 4
+    rows = held if split == "validation" else ~held
+    return replace(pictures, pixels=pictures.pixels[rows], labels=pictures.labels[rows])
+
+
+def _translated(pictures: Pictures, adapter: ImageAdapter) -> np.ndarray:
+    """Labels as indices into the model's classes; a class that it does not know is none."""
+    if pictures.pixels.shape[1:] != (adapter.framing.channels, adapter.framing.size, adapter.framing.size):
+        raise DataError(
+            f"images of shape {pictures.pixels.shape[1:]} do not fit the model's {adapter.framing}"
+        )
+    known = {name.casefold(): i for i, name in enumerate(adapter.classes)}
+    index = np.array([known.get(name.casefold(), -1) for name in pictures.classes] + [-1])
+    return index[pictures.labels]
+
+
+domain = Images()

@@ -1,0 +1,206 @@
+"""The networks: a U-Net and a diffusion transformer (DiT), of the same blocks, under the same condition.
+
+Both first fold patches of pixels into channels (space to depth), so that no time is spent at full resolution,
+and read the noise level, a class and, if there is one, a sequence of vectors (of a text, say). What is given
+of an image (mask False) is told by a channel of its own.
+
+References: Ronneberger et al. 2015 and Ho et al. 2020 for the U-Net; Peebles & Xie 2023 for the DiT.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Le
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn import Attention, FourierFeatures, ModulatedBlock, ModulatedConvBlock, groups, start_at_zero
+
+Width = Annotated[int, Ge(4), Le(8192)]
+Count = Annotated[int, Ge(0), Le(256)]
+
+
+@dataclass(frozen=True)
+class UNetSize:
+    """Sizes of a U-Net.
+
+    Attributes:
+        patch: pixels that are folded into channels, each way.
+        widths: channels of each level; from level to level the resolution halves.
+        depths: blocks of each level, on the way down and on the way up.
+        attention: whether a level has attention.
+        condition: width of the condition.
+        dropout: in the blocks.
+    """
+
+    kind: Literal["unet"] = "unet"
+    patch: Annotated[int, Ge(1), Le(32)] = 2
+    widths: tuple[Width, ...] = (64, 112)
+    depths: tuple[Count, ...] = (1, 2)
+    attention: tuple[bool, ...] = (False, True)
+    condition: Width = 128
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.0
+
+
+@dataclass(frozen=True)
+class DiTSize:
+    """Sizes of a DiT; see `UNetSize`."""
+
+    kind: Literal["dit"] = "dit"
+    patch: Annotated[int, Ge(1), Le(32)] = 2
+    width: Width = 144
+    depth: Count = 6
+    condition: Width = 128
+
+
+Size = UNetSize | DiTSize
+SIZES: dict[str, Size] = {
+    "unet-tiny": UNetSize(),
+    "unet-small": UNetSize(widths=(112, 208), depths=(2, 3), condition=256, dropout=0.1),
+    "unet-base": UNetSize(
+        widths=(128, 224, 288), depths=(2, 3, 3), attention=(False, True, True), condition=512
+    ),
+    "dit-tiny": DiTSize(),
+    "dit-small": DiTSize(width=288, depth=8, condition=256),
+    "dit-base": DiTSize(width=448, depth=12, condition=384),
+}
+
+
+class Condition(nn.Module):
+    """Noise level (B,) and class (B,) as one vector (B, width); the class after the last is "none"."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.level = FourierFeatures(32)
+        self.embed = nn.Linear(self.level.width, width)
+        self.classes = nn.Embedding(classes + 1, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, noise: Tensor, cond: dict[str, Tensor]) -> Tensor:
+        h = self.embed(self.level(noise)) + self.classes(cond["label"])
+        return F.silu(self.mix(F.silu(h)))
+
+
+class UNet(nn.Module):
+    """A U-Net on images (B, channels, H, W); H and W are multiples of patch · 2^(levels − 1).
+
+    Args:
+        size: its sizes.
+        channels: of the images.
+        classes: how many there are.
+        context: width of the vectors of `cond["context"]` (B, T, context); 0: there are none.
+    """
+
+    def __init__(self, size: UNetSize, channels: int, classes: int, context: int = 0):
+        super().__init__()
+        if not len(size.widths) == len(size.depths) == len(size.attention):
+            raise ValueError("widths, depths and attention need an entry for each level")
+        self.patch = size.patch
+        self.condition = Condition(size.condition, classes)
+        self.stem = nn.Conv2d((channels + 1) * size.patch**2, size.widths[0], 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
+        for level, (width, depth, attends) in enumerate(
+            zip(size.widths, size.depths, size.attention, strict=True)
+        ):
+            make = (width, size.condition, size.dropout, attends, context)
+            self.down.append(nn.ModuleList(Level(width, *make) for _ in range(depth)))
+            self.up.append(nn.ModuleList(Level(2 * width, *make) for _ in range(depth)))
+            if level + 1 < len(size.widths):
+                below = size.widths[level + 1]
+                self.shrink.append(nn.Conv2d(width, below, 3, stride=2, padding=1))
+                self.grow.append(nn.Conv2d(below, width, 3, padding=1))
+        self.norm = groups(size.widths[0])
+        self.out = nn.Conv2d(size.widths[0], channels * size.patch**2, 3, padding=1)
+        start_at_zero(self.out)
+
+    def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        condition, context = self.condition(noise, cond), cond.get("context")
+        h = self.stem(folded(with_mask(x, mask), self.patch).contiguous(memory_format=torch.channels_last))
+        kept: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            for block in as_list(blocks):
+                h = block(h, condition, context)
+                kept.append(h)
+            if level < len(self.shrink):
+                h = self.shrink[level](h)
+        for level in reversed(range(len(self.up))):
+            for block in as_list(self.up[level]):
+                h = block(torch.cat([h, kept.pop()], 1), condition, context)
+            if level > 0:
+                h = self.grow[level - 1](F.interpolate(h, scale_factor=2.0))
+        return unfolded(self.out(F.silu(self.norm(h))), self.patch)
+
+
+class Level(nn.Module):
+    """A block of a level of the U-Net, with attention or without."""
+
+    def __init__(self, wide_in: int, width: int, condition: int, dropout: float, attends: bool, context: int):
+        super().__init__()
+        self.block = ModulatedConvBlock(wide_in, width, condition, dropout)
+        self.attention = Attention(width, context=context) if attends else None
+
+    def forward(self, x: Tensor, condition: Tensor, context: Tensor | None) -> Tensor:
+        h = self.block(x, condition)
+        if self.attention is None:
+            return h
+        size = h.shape[-2:]
+        flat = self.attention(h.flatten(2).transpose(1, 2), context)
+        return flat.transpose(1, 2).unflatten(2, size)
+
+
+class DiT(nn.Module):
+    """A transformer on patches of images (B, channels, H, W); see `UNet`."""
+
+    def __init__(self, size: DiTSize, channels: int, classes: int, context: int = 0):
+        super().__init__()
+        self.patch = size.patch
+        self.condition = Condition(size.condition, classes)
+        self.embed = nn.Linear((channels + 1) * size.patch**2, size.width)
+        self.place = FourierFeatures(size.width // 4, 0.25, 32.0)
+        self.to_place = nn.Linear(2 * self.place.width, size.width)
+        self.attention = nn.ModuleList(Attention(size.width, context=context) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(ModulatedBlock(size.width, size.condition, 4) for _ in range(size.depth))
+        self.norm = nn.LayerNorm(size.width)
+        self.out = nn.Linear(size.width, channels * size.patch**2)
+        start_at_zero(self.out)
+
+    def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        condition, context = self.condition(noise, cond)[:, None], cond.get("context")
+        patches = folded(with_mask(x, mask), self.patch)
+        rows, columns = (torch.linspace(0, 1, n, device=x.device) for n in patches.shape[-2:])
+        place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
+        h = self.embed(patches.flatten(2).transpose(1, 2)) + self.to_place(self.place(place).flatten(1))
+        for attention, block in zip(self.attention, self.blocks, strict=True):
+            h = block(attention(h, context), condition)
+        out = self.out(self.norm(h)).transpose(1, 2).unflatten(2, patches.shape[-2:])
+        return unfolded(out, self.patch)
+
+
+def network(size: Size, channels: int, classes: int) -> nn.Module:
+    """The network of a size."""
+    return UNet(size, channels, classes) if isinstance(size, UNetSize) else DiT(size, channels, classes)
+
+
+def with_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The image and a channel that is 1 where it is to be generated."""
+    told = x.new_ones(()) if mask is None else mask[:, :1].to(x)
+    return torch.cat([x, told.expand(len(x), 1, *x.shape[-2:])], 1)
+
+
+def folded(x: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) to (B, C · patch², H/patch, W/patch)."""
+    return rearrange(x, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
+
+
+def unfolded(x: Tensor, patch: int) -> Tensor:
+    """Undoes `folded`."""
+    return rearrange(x, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
+
+
+def as_list(modules: nn.Module) -> Sequence[nn.Module]:
+    """The modules of a list inside a list, typed."""
+    return list(modules.children())

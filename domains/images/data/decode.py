@@ -1,0 +1,189 @@
+"""Any image to a framing: decoding, orientation, transparency, depth of colour, crop and size."""
+
+import itertools
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import track
+
+from domains.images.data.arrays import as_bytes
+from domains.images.data.parts import Item, Items
+from domains.images.data.pictures import Framing
+from zoo import folders
+from zoo.errors import DataError, one_line
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # not all of Pillow's: some start other programs
+MAX_PIXELS = 64_000_000  # a small file may claim any size
+MAX_BYTES = 2**29
+RESAMPLE = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
+CHUNK = 32  # images that a thread takes at once
+SLOW = 2000  # images from which on a terminal shows a bar
+_LOADING = Lock()
+
+
+def frame_all(
+    items: Items, framing: Framing, put: Callable[[int, np.ndarray], None]
+) -> list[tuple[int, str]]:
+    """Brings images to a framing, in a pool of threads.
+
+    Args:
+        items: the images.
+        framing: what they are to be like.
+        put: called in order with the index and pixels, `(channels, size, size)` uint8, of each that can be
+            read.
+
+    Returns:
+        the index of each that cannot be read, and why.
+    """
+    unreadable = []
+    console = Console(stderr=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, on odd files: they are read, or else listed
+        results = track(
+            _framed(items, framing),
+            "images",
+            total=len(items),
+            console=console,
+            transient=True,
+            disable=len(items) < SLOW or not console.is_terminal,
+        )
+        for index, result in enumerate(results):
+            if isinstance(result, str):
+                unreadable.append((index, result))
+            else:
+                put(index, result)
+    return unreadable
+
+
+def _framed(items: Items, framing: Framing) -> Iterator[np.ndarray | str]:
+    """The pixels of each image, or why there are none. Few images wait at any time."""
+
+    def run(chunk: list[Item]) -> list[np.ndarray | str]:
+        return [_attempt(item, framing) for item in chunk]
+
+    workers = min(os.cpu_count() or 1, 8)
+    waiting: deque[Future[list[np.ndarray | str]]] = deque()
+    source = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(itertools.islice(source, CHUNK)):
+            waiting.append(pool.submit(run, chunk))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        for future in waiting:
+            yield from future.result()
+
+
+def _attempt(item: Item, framing: Framing) -> np.ndarray | str:
+    try:
+        return frame(item, framing)
+    except Exception as error:  # a decoder that is given a strange file may fail in any way
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(str(error)) or type(error).__name__
+
+
+def frame(item: Item, framing: Framing) -> np.ndarray:
+    """One image in a framing: `(channels, size, size)`, uint8.
+
+    The first frame of several; turned as EXIF says; transparency over white; 16 bits to 8.
+
+    Raises:
+        DataError: if there is no image, or it has too many pixels or an unknown range.
+        Exception: of any kind, from Pillow, if a file is damaged or none.
+    """
+    image = _flat(_opened(item, framing.size), framing.channels)
+    pixels = np.asarray(_sized(image, framing))
+    return pixels[None] if framing.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _opened(item: Item, size: int) -> Image.Image:
+    """The decoded image, upright."""
+    if item is None:
+        raise DataError("no image")
+    if isinstance(item, np.ndarray):
+        return Image.fromarray(np.ascontiguousarray(item[..., 0] if item.shape[2] == 1 else item))
+    if isinstance(item, Image.Image):
+        with _LOADING:  # the same object may stand in a list twice
+            _checked(item).load()
+        image = item
+    else:
+        data = folders.read_bytes(item, MAX_BYTES) if isinstance(item, Path) else item
+        if not data:
+            raise DataError("an empty file")
+        image = _checked(Image.open(BytesIO(data), formats=FORMATS))
+        image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no larger than twice what is needed
+        image.load()
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # damaged EXIF data do not make the pixels unusable
+        turned = False
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _checked(image: Image.Image) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS // 10**6} million")
+    return image
+
+
+def _flat(image: Image.Image, channels: int) -> Image.Image:
+    """Mode L or RGB."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        image = Image.fromarray(_of_32_bits(np.asarray(image)))
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _of_32_bits(values: np.ndarray) -> np.ndarray:
+    """Grey as uint8: 8 or 16 bits of 32, or floats. Files do not say which."""
+    if values.dtype.kind == "i" and values.min() >= 0 and 255 < values.max() <= 65535:
+        values = values.astype(np.uint16)
+    return as_bytes(values, "grey of 32 bits")
+
+
+def _sized(image: Image.Image, framing: Framing) -> Image.Image:
+    """Cropped and resized. When an image shrinks, each filter but "nearest" averages over what is lost."""
+    size, (width, height) = framing.size, image.size
+    target = (size, size)
+    if framing.crop == "centre" and width != height:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if framing.crop == "pad":
+        scale = size / max(width, height)
+        target = max(1, round(width * scale)), max(1, round(height * scale))
+    if image.size != target:
+        image = image.resize(target, RESAMPLE[framing.resample])
+    if target != (size, size):
+        canvas = Image.new(image.mode, (size, size))
+        canvas.paste(image, ((size - target[0]) // 2, (size - target[1]) // 2))
+        return canvas
+    return image

@@ -1,0 +1,279 @@
+"""The verbs of images."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from domains.images.adapter import ImageAdapter
+from domains.images.data import read
+from domains.images.gallery import Gallery
+from domains.images.recipes import ImageRecipe
+from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
+from zoo.engine.inverse import Measured
+from zoo.errors import OptionError
+from zoo.model import Model
+
+Label = str | int | None
+ROWS = 256  # images that are drawn at once: bounds the memory
+
+
+class ImageModel(Model):
+    """Draws, fills in, edits, enlarges and blends images. Images go in as PIL images, arrays or files."""
+
+    recipe: ImageRecipe
+    adapter: ImageAdapter
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        label: Label | Sequence[Label] = None,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        device: str | None = None,
+    ) -> Gallery:
+        """Draws n images.
+
+        Args:
+            label: a class by name or index, or one for each image; None for any.
+            guidance: 1 draws from the class as it is; more makes images more typical of it and less diverse.
+            n, steps, sampler, seed, device: as in `zoo.Model.sample`.
+
+        Raises:
+            OptionError: for an unknown class.
+        """
+        labels = self._labels(label, n)
+        return self._draw(labels, seed, guidance, steps=steps, sampler=sampler, device=device)
+
+    def inpaint(
+        self,
+        image: Any,
+        mask: Any,
+        n: int = 1,
+        *,
+        label: Label = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+    ) -> Gallery:
+        """Draws what a mask hides of an image, n times; the other pixels come back exactly.
+
+        Args:
+            image: of any size; brought to the model's own.
+            mask: `(H, W)` of the model's size, or an image: true or white where to draw.
+            label, steps, guidance, seed: as in `sample`.
+        """
+        pixels, hidden = self._pixels(image), self._mask(mask)
+        gallery = self._draw(
+            self._labels(label, n),
+            seed,
+            guidance,
+            steps=steps,
+            known=self.adapter.encode(pixels),
+            mask=hidden,
+        )
+        return Gallery(np.where(hidden.numpy(), gallery.pixels, pixels), gallery.labels)
+
+    def edit(
+        self,
+        image: Any,
+        strength: float = 0.5,
+        n: int = 1,
+        *,
+        label: Label = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+    ) -> Gallery:
+        """Draws images that are like one: it is blurred by noise and drawn anew (SDEdit, Meng et al. 2022).
+
+        Args:
+            image: of any size; brought to the model's own.
+            strength: 0 gives the image back, 1 draws without it: the share of noise in the mixture.
+            label, steps, guidance, seed: as in `sample`.
+        """
+        if not 0 <= strength <= 1:
+            raise OptionError(f"strength must lie in [0, 1], not {strength}")
+        pixels, labels = self._pixels(image), self._labels(label, n)
+        if strength == 0:
+            return Gallery(pixels.repeat(n, 0), self._names(labels))
+        start = self.adapter.encode(pixels) if strength < 1 else None
+        return self._draw(labels, seed, guidance, steps=steps, start=start, strength=strength)
+
+    def upscale(
+        self,
+        image: Any,
+        factor: int = 2,
+        n: int = 1,
+        *,
+        label: Label = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+    ) -> Gallery:
+        """Draws images whose means over blocks of factor x factor pixels are those of a small image.
+
+        Args:
+            image: `factor` times smaller than the model's size, or brought to that.
+            label, steps, guidance, seed: as in `sample`.
+        """
+        size = self.adapter.framing.size
+        if factor < 2 or size % factor:
+            raise OptionError(
+                f"factor must divide the model's {size} pixels, and be at least 2, not {factor}"
+            )
+        small = self.adapter.encode(self._pixels(image, size // factor)).to(self.device)
+
+        def agree(x: Tensor) -> Tensor:
+            return x + F.interpolate(small - F.avg_pool2d(x, factor), scale_factor=float(factor))
+
+        drawn = self._draw(self._labels(label, n), seed, guidance, steps=steps, agree=agree)
+        x = torch.from_numpy(drawn.pixels).float()
+        means = torch.from_numpy(self._pixels(image, size // factor)).float()
+        for _ in range(30):  # pixels end at 0 and 255, which moves the means of bright and dark blocks
+            x = (x + F.interpolate(means - F.avg_pool2d(x, factor), scale_factor=float(factor))).clamp(0, 255)
+        return Gallery(x.round().byte().numpy(), drawn.labels)
+
+    def interpolate(
+        self,
+        a: int,
+        b: int,
+        n: int = 8,
+        *,
+        label: Label = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> Gallery:
+        """Draws n images between those of two seeds, along the arc between their noises."""
+        labels = self._labels(label, n)
+        ends = [Members(seed, (0,)).normal(self._shape) for seed in (a, b)]
+        angle = torch.linspace(0, math.pi / 2, n).view(-1, 1, 1, 1)
+        return self._draw(
+            labels, 0, guidance, steps=steps, noise=angle.cos() * ends[0] + angle.sin() * ends[1]
+        )
+
+    def strip(
+        self, label: Label = None, frames: int = 8, *, steps: int | None = None, seed: int = 0
+    ) -> Gallery:
+        """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
+        own = self.recipe.sampling
+        path, steps = self.denoiser.path, steps or own.steps
+        cond = {"label": torch.tensor(self._labels(label, 1), device=self.device)}
+        x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
+        states, times = [x], grid(path, steps, own.grid)
+        with torch.no_grad():
+            states += list(SAMPLERS[own.sampler](self.denoiser, x, times, cond=cond))
+        chosen = np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)
+        # brought to unit variance, as the network sees them
+        seen = [states[i] / sum(s**2 for s in path.landing(times[i])) ** 0.5 for i in chosen]
+        return Gallery(
+            self.adapter.decode(torch.cat(seen)), self._names([int(cond["label"][0])] * len(chosen))
+        )
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        framing = self.adapter.framing
+        return framing.channels, framing.size, framing.size
+
+    def _labels(self, label: Label | Sequence[Label], n: int) -> list[int]:
+        if n < 1:
+            raise OptionError(f"n must be at least 1, not {n}")
+        wanted = [label] * n if label is None or isinstance(label, str | int) else list(label)
+        if len(wanted) != n:
+            raise OptionError(f"{len(wanted)} labels for {n} images: give one, or one for each")
+        try:
+            return [self.adapter.label(one) for one in wanted]
+        except KeyError as error:
+            known = ", ".join(self.adapter.classes) or "none"
+            raise OptionError(f"no class {error.args[0]!r}; there are: {known}") from None
+
+    def _names(self, labels: Sequence[int]) -> list[str]:
+        return [(*self.adapter.classes, "")[label] for label in labels]
+
+    def _pixels(self, image: Any, size: int | None = None) -> np.ndarray:
+        """One image as uint8 (1, C, size, size)."""
+        framing = self.adapter.framing
+        found = read([image], framing if size is None else replace(framing, size=size)).pixels
+        if len(found) != 1:
+            raise OptionError(f"one image is wanted, not {len(found)}")
+        return found
+
+    def _mask(self, mask: Any) -> Tensor:
+        size = self.adapter.framing.size
+        array = np.asarray(mask)
+        array = array.max(-1) if array.ndim == 3 else array
+        if array.shape != (size, size):
+            raise OptionError(f"the mask has shape {array.shape}, but the model's images are {size} x {size}")
+        hidden = array > (127 if array.dtype == np.uint8 and array.max() > 1 else 0)
+        if not hidden.any():
+            raise OptionError("the mask hides nothing: make it true or white where to draw")
+        return torch.from_numpy(hidden)[None, None]
+
+    def _guided(self, guidance: float | None) -> Denoiser:
+        weight = self.recipe.sampling.guidance if guidance is None else guidance
+        if weight is None or weight == 1:
+            return self.denoiser
+        null = {"label": torch.tensor([len(self.adapter.classes)])}
+        return ClassifierFree(self.denoiser, weight, null)
+
+    def _draw(
+        self,
+        labels: list[int],
+        seed: int,
+        guidance: float | None,
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        device: str | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        start: Tensor | None = None,
+        strength: float = 1.0,
+        agree: Any = None,
+        noise: Tensor | None = None,
+    ) -> Gallery:
+        """Draws an image for each label, ROWS at a time."""
+        if device is not None:
+            self.to(device)
+        denoiser = self._guided(guidance)
+        if agree is not None:
+            denoiser = Measured(denoiser, agree)
+        drawn = []
+        for first in range(0, len(labels), ROWS):
+            part = labels[first : first + ROWS]
+            rows = range(first, first + len(part))
+            made = self.draw(
+                Members(seed, rows) if noise is None else Fixed(noise[rows.start : rows.stop]),
+                self._shape,
+                cond={"label": torch.tensor(part)},
+                mask=None if mask is None else mask.expand(1, *self._shape),
+                known=known,
+                start=start,
+                strength=strength,
+                denoiser=denoiser,
+                steps=steps,
+                sampler=sampler,
+            )
+            drawn.append(self.adapter.decode(made.x))
+        return Gallery(np.concatenate(drawn), self._names(labels))
+
+
+class Fixed:
+    """Noise that was made before."""
+
+    def __init__(self, noise: Tensor) -> None:
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        return self.noise

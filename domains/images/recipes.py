@@ -1,0 +1,75 @@
+"""The recipes of this domain's models."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from domains.images.backbone import SIZES, Size
+from domains.images.data.pictures import Framing
+from zoo.domain import Recipe, Sampling, Training
+from zoo.engine.objective import LogitNormal, LogNormal, Objective
+
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecipe(Recipe):
+    """Adds the images, the network's sizes and what is trained beside plain generation.
+
+    Attributes:
+        source: name of the data set that it is trained on, where no other is given.
+        framing: size and mode of the images.
+        classes: how many classes the network tells apart; set from the data.
+        network: its sizes.
+        flip: half of the training images are mirrored. Not for digits.
+        drop: share of images that are trained without their class, for guidance.
+        inpaint: share of images with a part of them given.
+    """
+
+    domain: Literal["images"] = "images"
+    source: str = "fashion-mnist"
+    framing: Framing = Framing()
+    classes: Annotated[int, Ge(0), Le(100_000)] = 0
+    network: Size = SIZES["unet-tiny"]
+    flip: bool = True
+    drop: Share = 0.1
+    inpaint: Share = 0.1
+
+
+EDM = ImageRecipe(
+    name="images-edm",
+    path="ve",
+    scaling="edm",
+    objective=Objective(LogNormal(-0.6, 1.2)),
+    training=Training(
+        steps=12_000,
+        batch_size=64,
+        lr=3e-3,
+        betas=(0.9, 0.99),
+        muon=("conv_in", "conv_out"),
+        weight_decay=0.01,
+        warmup=0.02,
+        validate_every=1000,
+        validation_batches=16,
+    ),
+    finetuning=Training(steps=400, batch_size=64, lr=5e-4, validate_every=50, validation_batches=4),
+    sampling=Sampling(sampler="adams2", steps=20, grid="logistic", guidance=1.0),
+    summary=(
+        "Draws small images of a class, fills in, edits and enlarges images: a U-Net trained by "
+        "the method of Karras et al. 2022 (EDM)."
+    ),
+    limits="Made for images of one size and kind, those that it was trained on. It has seen no text.",
+    licence="MIT",
+)
+FLOW = replace(
+    EDM,
+    name="images-flow",
+    path="linear",
+    scaling="flow",
+    objective=Objective(LogitNormal()),
+    summary=EDM.summary.replace(
+        "the method of Karras et al. 2022 (EDM)", "flow matching (Lipman et al. 2023)"
+    ),
+)
+RECIPES = {recipe.name: recipe for recipe in (EDM, FLOW)}

@@ -1,0 +1,139 @@
+"""The verbs on a model that has hardly learned: what must hold whatever the weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from domains.images import domain
+from domains.images.backbone import UNetSize
+from domains.images.data.pictures import Pictures
+from domains.images.recipes import EDM, FLOW
+from zoo.errors import DataError, OptionError
+
+TINY = UNetSize(widths=(16, 32), depths=(1, 1), condition=32)
+
+
+@pytest.fixture(scope="module", params=[EDM, FLOW], ids=lambda recipe: recipe.name)
+def model(request):
+    recipe = request.param
+    brief = replace(recipe.training, steps=60, batch_size=16, validation_batches=1, validate_every=60)
+    small = replace(recipe, network=TINY, training=brief)
+    return zoo.train(domain, domain.example(), recipe=small, device="cpu", show=False)
+
+
+@pytest.fixture
+def image():
+    return Image.fromarray(domain.example().pixels[3, 0])
+
+
+def test_members_depend_on_seed_and_index_alone(model):
+    many, few = (model.sample(n, label="disc", seed=3, steps=4).pixels.astype(int) for n in (6, 3))
+    assert np.abs(many[:3] - few).max() <= 1
+    assert np.abs(model.sample(3, label="disc", seed=4, steps=4).pixels.astype(int) - few).max() > 10
+
+
+def test_labels_by_name_index_list_or_none(model):
+    by_name = model.sample(2, label="disc", steps=3)
+    assert by_name.labels == ("disc", "disc")
+    assert np.array_equal(by_name.pixels, model.sample(2, label=1, steps=3).pixels)
+    mixed = model.sample(2, label=["square", None], steps=3)
+    assert mixed.labels == ("square", "")
+    assert not np.array_equal(mixed.pixels, by_name.pixels)
+    for label, told in (("triangle", "no class 'triangle'; there are: square, disc"), (2, "no class 2")):
+        with pytest.raises(OptionError, match=told):
+            model.sample(1, label=label)
+    with pytest.raises(OptionError, match="2 labels for 3 images"):
+        model.sample(3, label=[0, 1])
+
+
+def test_guidance_of_one_is_none_and_more_changes_images(model):
+    plain, one, three = (model.sample(2, label=0, guidance=w, steps=3).pixels for w in (None, 1.0, 3.0))
+    assert np.array_equal(plain, one)
+    assert not np.array_equal(plain, three)
+
+
+def test_inpainting_keeps_the_known_pixels(model, image):
+    hidden = np.zeros((28, 28), bool)
+    hidden[10:20, 5:15] = True
+    drawn = model.inpaint(image, hidden, 3, steps=4)
+    given = np.asarray(image)
+    assert (drawn.pixels[:, 0][:, ~hidden] == given[~hidden]).all()
+    assert np.ptp(drawn.pixels[:, 0][:, hidden].astype(int), axis=0).max() > 5
+    as_image = model.inpaint(image, Image.fromarray(hidden.astype(np.uint8) * 255), 3, steps=4)
+    assert np.array_equal(as_image.pixels, drawn.pixels)
+    for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((5, 5)), "the mask has shape")):
+        with pytest.raises(OptionError, match=told):
+            model.inpaint(image, mask)
+
+
+def test_edits_go_from_the_image_to_anything(model, image):
+    given = np.asarray(image).astype(int)
+    assert np.array_equal(model.edit(image, 0.0, 2).pixels[1, 0], given)
+    away = [np.abs(model.edit(image, s, 4, steps=8).pixels[:, 0] - given).mean() for s in (0.05, 0.4, 1.0)]
+    assert away[0] < away[1] < away[2]
+    with pytest.raises(OptionError, match="strength"):
+        model.edit(image, 1.5)
+
+
+def test_enlarged_images_have_the_means_of_the_small_one(model, image):
+    small = image.resize((14, 14), Image.Resampling.BOX)
+    drawn = model.upscale(small, 2, 3, steps=6)
+    means = drawn.pixels.reshape(3, 14, 2, 14, 2).mean((2, 4))
+    assert np.abs(means - np.asarray(small)).max() <= 1
+    with pytest.raises(OptionError, match="factor must divide"):
+        model.upscale(small, 3)
+
+
+def test_interpolation_ends_where_the_seeds_draw(model):
+    drawn = model.interpolate(5, 6, 4, label=0, steps=4)
+    for i, seed in ((0, 5), (-1, 6)):
+        alone = model.sample(1, label=0, seed=seed, steps=4).pixels[0].astype(int)
+        assert np.abs(drawn.pixels[i] - alone).max() <= 1
+
+
+def test_a_strip_ends_in_the_image(model):
+    strip = model.strip("disc", 5, steps=8, seed=2)
+    assert len(strip) == 5
+    alone = model.sample(1, label="disc", seed=2, steps=8).pixels[0].astype(int)
+    assert np.abs(strip.pixels[-1] - alone).max() <= 1
+
+
+def test_checkpoints_draw_the_same(model, tmp_path):
+    back = zoo.load(model.save(tmp_path / "saved"), device="cpu")
+    assert np.array_equal(back.sample(2, label=1, steps=3).pixels, model.sample(2, label=1, steps=3).pixels)
+    assert back.adapter == model.adapter and back.recipe.classes == 2
+
+
+def test_batches_hide_a_part_of_some_and_the_class_of_some():
+    recipe = replace(EDM, classes=2, inpaint=0.5, drop=0.3, flip=False)
+    raw = domain.dataset(domain.example(), "train", recipe)
+    data = domain.dataset(domain.example(), "train", recipe, domain.adapter(recipe, raw))
+    batch = data.batch(400, torch.Generator().manual_seed(0))
+    assert batch.mask is not None and batch.mask.shape == (400, 1, 28, 28)
+    assert batch.mask.flatten(1).any(1).all()
+    assert (~batch.mask).flatten(1).any(1).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert (batch.cond["label"] == 2).float().mean() == pytest.approx(0.3, abs=0.07)
+    assert batch.x.mean().abs() < 0.2 and batch.x.std() == pytest.approx(1, abs=0.2)
+
+
+def test_splits_have_no_image_in_common():
+    parts = [
+        domain.dataset(domain.example(), split, EDM).pictures.pixels for split in ("train", "validation")
+    ]
+    seen = [{one.tobytes() for one in part} for part in parts]
+    assert not seen[0] & seen[1] and len(seen[0]) > 3 * len(seen[1])
+
+
+def test_classes_of_new_data_are_matched_by_name(model):
+    example = domain.example()
+    other = Pictures(example.pixels, example.labels, ("Disc", "star"))
+    labels = domain.dataset(other, "train", model.recipe, model.adapter).pictures.labels
+    assert set(labels[example.labels[np.arange(80) % 5 != 4] == 0]) == {1}
+    assert set(labels[example.labels[np.arange(80) % 5 != 4] == 1]) == {-1}
+    with pytest.raises(DataError, match="do not fit the model's"):
+        large = Pictures(example.pixels.repeat(2, -1).repeat(2, -2), example.labels, example.classes)
+        domain.dataset(large, "train", model.recipe, model.adapter)
