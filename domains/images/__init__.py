@@ -22,7 +22,7 @@ from domains.images.model import ImageModel
 from domains.images.recipes import RECIPES, ImageRecipe
 from zoo.domain import Domain, EvaluateRequest, SampleRequest, Split, option
 from zoo.engine import PATHS, NetworkDenoiser
-from zoo.errors import DataError, OptionError
+from zoo.errors import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,10 +80,7 @@ class Images(Domain):
         from domains.images.data import read
         from domains.images.dataset import ImageItems
 
-        if isinstance(source, Pictures):
-            pictures = _part(source, split)
-        else:
-            pictures = read(recipe.source if source is None else source, recipe.framing, split=split)
+        pictures = read(recipe.source if source is None else source, recipe.framing, split=split)
         if adapter is not None:
             pictures = replace(pictures, labels=_translated(pictures, adapter), classes=adapter.classes)
         return ImageItems(pictures, recipe, adapter)
@@ -172,19 +169,8 @@ class Images(Domain):
         return list(files.values())
 
 
-def _part(pictures: Pictures, split: Split) -> Pictures:
-    """Every fifth image is held out."""
-    held = np.arange(len(pictures)) % 5 == 4
-    rows = held if split == "validation" else ~held
-    return replace(pictures, pixels=pictures.pixels[rows], labels=pictures.labels[rows])
-
-
 def _translated(pictures: Pictures, adapter: ImageAdapter) -> np.ndarray:
     """Labels as indices into the model's classes; a class that it does not know is none."""
-    if pictures.pixels.shape[1:] != (adapter.framing.channels, adapter.framing.size, adapter.framing.size):
-        raise DataError(
-            f"images of shape {pictures.pixels.shape[1:]} do not fit the model's {adapter.framing}"
-        )
     known = {name.casefold(): i for i, name in enumerate(adapter.classes)}
     index = np.array([known.get(name.casefold(), -1) for name in pictures.classes] + [-1])
     return index[pictures.labels]

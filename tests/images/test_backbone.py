@@ -43,7 +43,9 @@ def test_networks_keep_the_shape_and_read_all_conditions(kind, channels, size):
         net(x, noise, label, mask),
     ):
         assert not torch.allclose(changed, out[: len(changed)])
-    torch.testing.assert_close(net(x[1:2], noise[1:2], {"label": torch.tensor([1])}, None), out[1:2], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        net(x[1:2], noise[1:2], {"label": torch.tensor([1])}, None), out[1:2], atol=1e-4, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("kind", SMALL)
