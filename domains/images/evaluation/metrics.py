@@ -1,0 +1,350 @@
+"""Scores of generated images against real ones, in the features of a classifier.
+
+Features are floating-point arrays (N, D), images uint8 pixels (N, C, H, W). Nothing is subsampled: all pairs
+of images count, block by block. Fréchet distance, precision, recall and C2ST depend on the number of images:
+compare them at equal n only, and with the floor, which is what as many real images score.
+
+Every measure is computed for all generated images and for random halves of them, whose spread gives the
+interval (see `halves`); the real images and the classifier are taken as given.
+
+References: Heusel et al. (2017), "GANs trained by a two time-scale update rule converge to a local Nash
+equilibrium"; Bińkowski et al. (2018), "Demystifying MMD GANs"; Kynkäänniemi et al. (2019), "Improved
+precision and recall metric for assessing generative models"; Lopez-Paz & Oquab (2017), "Revisiting classifier
+two-sample tests".
+"""
+
+from functools import cached_property
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import pandas as pd
+import torch
+
+from domains.images.evaluation import halves, pairs, two_sample
+from domains.images.evaluation.classifier import Classifier, check_pixels
+from zoo.errors import CheckpointError, DataError, MissingExtraError
+
+NEIGHBOURS = 5  # k of precision and recall
+BOUNDS = {"Fréchet distance": (0, np.inf), "KID": (-np.inf, np.inf)}  # of all others 0 and 1
+FEWEST = 20  # images: their halves still have neighbours
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance between the Gaussians of the same moments (Heusel et al. 2017, equation 6).
+
+    |μa − μb|² + tr(A + B − 2 (B^½ A B^½)^½). Sets of n and m images of one distribution still score about
+    1/n + 1/m times a constant.
+
+    Args:
+        a, b: features (N, D) and (M, D), also where N or M is below D.
+
+    Raises:
+        DataError: if they are no such arrays of finite numbers, of at least two images each.
+    """
+    a, b = _checked(a, b)
+    return float(_frechet(a, _Reference(b), np.ones((1, len(a)), bool))[0])
+
+
+def kid(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared maximum mean discrepancy under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018, section 4).
+
+    Unbiased, hence negative at times; over all pairs, not a mean over small subsets. Arguments and errors
+    are those of `frechet`.
+    """
+    a, b = _checked(a, b)
+    return float(_kid(a, _Reference(b), np.ones((1, len(a)), bool))[0])
+
+
+def kid_interval(
+    a: np.ndarray, b: np.ndarray, *, resamples: int = 200, seed: int = 0
+) -> tuple[float, float, float]:
+    """`kid` and its 95 % interval over other sets like `a`, with `b` as it is.
+
+    Args:
+        a, b: as for `kid`; at least four of `a`.
+        resamples: random halves of `a` behind the interval.
+        seed: of the halves.
+    """
+    a, b = _checked(a, b, fewest=4)
+    return halves.interval(_kid(a, _Reference(b), halves.draw(len(a), resamples, seed)))
+
+
+def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = NEIGHBOURS) -> tuple[float, float]:
+    """Improved precision and recall (Kynkäänniemi et al. 2019, equations 1, 2).
+
+    Precision is the share of `fake` that lies inside a ball around an image of `real` that reaches to the
+    k-th neighbour of the latter in `real`; recall is the same with the roles exchanged.
+
+    Args:
+        real: features (N, D).
+        fake: features (M, D). Recall rises with M: compare at equal numbers.
+        k: which neighbour the balls reach to.
+
+    Raises:
+        DataError: as `frechet`, or if a set has not more than `k` images.
+    """
+    real, fake = _checked(real, fake)
+    if not 1 <= k < min(len(real), len(fake)):
+        raise DataError(f"{k} is no number of neighbours that {len(real)} and {len(fake)} images have")
+    reference, whole = _Reference(real, k), np.ones((1, len(fake)), bool)
+    return float(_precision(fake, reference, whole)[0]), float(_recall(fake, reference, whole)[0])
+
+
+def c2st(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> float:
+    """Held-out accuracy of a classifier that tells `fake` from `real` (Lopez-Paz & Oquab 2017).
+
+    Logistic regression on the features and their squares, five-fold; each set has half the weight, whatever
+    the numbers. 0.5: it cannot tell them apart. Images that are in both sets pull it below.
+
+    Args:
+        real, fake: features (N, D) and (M, D), of at least five images each.
+        seed: of the folds.
+
+    Raises:
+        DataError: as `frechet`.
+    """
+    real, fake = _checked(real, fake, fewest=two_sample.FOLDS)
+    return float(_c2st(fake, _Reference(real), np.ones((1, len(fake)), bool), seed)[0])
+
+
+def class_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Share of images that a classifier takes for what they were asked to be.
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,), integers from 0 to less than `classes`.
+
+    Raises:
+        DataError: if shapes or labels are anything else.
+    """
+    return float(_recognised(probabilities, labels).mean())
+
+
+def score(
+    fake: np.ndarray,
+    real: np.ndarray,
+    floor: np.ndarray,
+    classifier: Classifier,
+    labels: np.ndarray | None = None,
+    *,
+    floor_labels: np.ndarray | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All scores of generated images.
+
+    Args:
+        fake: generated images, uint8 (n, C, H, W).
+        real: those they are compared with, uint8 (N, C, H, W).
+        floor: other real images, uint8, at least n; a random n of them are scored as `fake` is.
+        classifier: in whose features; see `classifier.load`.
+        labels: (n,), what class each of `fake` was to be; adds the row "class accuracy".
+        floor_labels: the classes of `floor`, for the floor of that row.
+        resamples: halves of `fake` behind the intervals.
+        seed: of the halves, of the images of `floor`, of the folds.
+
+    Returns:
+        One row a score, with columns value; low and high, its 95 % interval over other n images of the same
+        model; floor, the value of `floor`; n.
+
+    Raises:
+        DataError: if pixels or labels are anything else, or there are fewer than 20 images of a kind.
+        OptionError: if `resamples` is below 2.
+    """
+    for pixels in (fake, real, floor):
+        check_pixels(pixels)
+    n, counts = len(fake), f"{len(fake)} images, {len(real)} real ones and {len(floor)} as floor"
+    if min(n, len(real)) < FEWEST or len(floor) < n:
+        raise DataError(
+            f"{counts}: {FEWEST} of each are needed, and as many for the floor as there are to score"
+        )
+    if not fake.shape[1:] == real.shape[1:] == floor.shape[1:]:
+        raise DataError(f"{counts} are {fake.shape[1:]}, {real.shape[1:]} and {floor.shape[1:]}, not alike")
+    if floor_labels is not None and len(floor_labels) != len(floor):
+        raise DataError(f"{len(floor_labels)} floor_labels for {len(floor)} images")
+    chosen = np.random.default_rng(seed).permutation(len(floor))[:n]
+    draws = halves.draw(n, resamples, seed)
+    made, held = classifier.features(fake), classifier.features(floor[chosen])
+    classes, known = {}, np.array([np.nan])
+    if labels is not None:
+        classes = {"class accuracy": halves.mean(draws, _recognised(classifier.judge(made), labels))}
+        if floor_labels is not None:
+            known = halves.mean(draws[:1], _recognised(classifier.judge(held), floor_labels[chosen]))
+    reference = _Reference(classifier.features(real))
+    values = _measures(made, reference, draws, seed) | classes
+    floors = _measures(held, reference, draws[:1], seed) | {"class accuracy": known}
+    table = {
+        name: [*halves.interval(drawn, *BOUNDS.get(name, (0, 1))), floors[name][0], n]
+        for name, drawn in values.items()
+    }
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=["value", "low", "high", "floor", "n"])
+    return frame.astype({"n": int})
+
+
+def inception(fake: np.ndarray, real: np.ndarray) -> float:
+    """Fréchet distance in the 2048 features of Inception-v3, as torchmetrics computes it.
+
+    For comparison with published numbers, at their n and against their reference alone; it is no row of
+    `score`. The weights are not downloaded: torch-fidelity's file must lie in the cache of `torch.hub`.
+
+    Args:
+        fake, real: uint8 pixels (N, C, H, W); grey images become RGB.
+
+    Raises:
+        MissingExtraError: without torchmetrics[image], or without the weights.
+        CheckpointError: if the file of the weights holds more than tensors.
+        DataError: as `score`.
+    """
+    for pixels in (fake, real):
+        check_pixels(pixels)
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3  # pyright: ignore[reportMissingImports]
+        from torchmetrics.image.fid import FrechetInceptionDistance  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise MissingExtraError("torchmetrics[image]", "fid") from None
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[1]
+    if not weights.is_file():
+        raise MissingExtraError(f"torchmetrics[image] and {weights} from {URL_INCEPTION_V3}", "fid")
+    # torch-fidelity unpickles whatever the file holds; this refuses all but tensors before it does.
+    try:
+        torch.load(weights, weights_only=True)
+    except UnpicklingError:
+        raise CheckpointError(f"{weights}: holds more than tensors, so it was not loaded") from None
+    distance = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(weights))
+    for pixels, is_real in ((fake, False), (real, True)):
+        for start in range(0, len(pixels), 50):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + 50]))
+            distance.update(batch.expand(-1, 3, -1, -1), real=is_real)
+    return float(distance.compute())
+
+
+class _Reference:
+    """Features of the real images, and what every comparison with them needs, computed once."""
+
+    def __init__(self, features: np.ndarray, k: int = NEIGHBOURS) -> None:
+        self.features, self.k = features.astype(float), k
+
+    @cached_property
+    def gaussian(self) -> tuple[np.ndarray, float, np.ndarray]:
+        """Mean, trace of the covariance, root of the covariance."""
+        mean, covariance = _moments(self.features)
+        values, vectors = np.linalg.eigh(covariance)
+        return mean, covariance.trace(), vectors * np.sqrt(values.clip(0)) @ vectors.T
+
+    @cached_property
+    def kernel(self) -> float:
+        """Mean of the kernel over pairs of different images."""
+        x, total = self.features, 0.0
+        for rows in pairs.blocks(len(x), len(x)):
+            own, later = pairs.cubic(x[rows], x[rows]), pairs.cubic(x[rows], x[rows.stop :])
+            total += own.sum() - own.trace() + 2 * later.sum()
+        return total / (len(x) * (len(x) - 1))
+
+    @cached_property
+    def reach(self) -> np.ndarray:
+        """Squared distance of each image to its k-th neighbour, (N,)."""
+        return pairs.nearest(self.features, self.k)[1][:, -1]
+
+
+def _measures(features: np.ndarray, real: _Reference, draws: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Every measure of every draw."""
+    fake = features.astype(float)
+    return {
+        "Fréchet distance": _frechet(fake, real, draws),
+        "KID": _kid(fake, real, draws),
+        "precision": _precision(fake, real, draws),
+        "recall": _recall(fake, real, draws),
+        "C2ST": _c2st(fake, real, draws, seed),
+    }
+
+
+# The measures below take `fake` (n, D) and `draws` (R, n), bool: which images count. They return (R,).
+
+
+def _frechet(fake: np.ndarray, real: _Reference, draws: np.ndarray) -> np.ndarray:
+    real_mean, real_trace, root = real.gaussian
+    values = []
+    for chosen in draws:
+        mean, covariance = _moments(fake[chosen])
+        # The product of covariances is not symmetric and its root may turn out complex; this one has the
+        # same eigenvalues.
+        roots = np.sqrt(np.linalg.eigvalsh(root @ covariance @ root).clip(0)).sum()
+        values.append(np.square(mean - real_mean).sum() + real_trace + covariance.trace() - 2 * roots)
+    return np.array(values).clip(0)
+
+
+def _kid(fake: np.ndarray, real: _Reference, draws: np.ndarray) -> np.ndarray:
+    weights, count = draws.astype(float), draws.sum(axis=1)
+    within, across = np.zeros(len(draws)), np.zeros(len(draws))
+    for rows in pairs.blocks(len(fake), len(fake)):
+        kernel = pairs.cubic(fake[rows], fake)
+        np.fill_diagonal(kernel[:, rows], 0)
+        within += np.einsum("rn,rn->r", weights[:, rows] @ kernel, weights)
+    for rows in pairs.blocks(len(fake), len(real.features)):
+        across += weights[:, rows] @ pairs.cubic(fake[rows], real.features).mean(axis=1)
+    return within / (count * (count - 1)) + real.kernel - 2 * across / count
+
+
+def _precision(fake: np.ndarray, real: _Reference, draws: np.ndarray) -> np.ndarray:
+    inside = [
+        (pairs.squared(fake[rows], real.features) <= real.reach).any(axis=1)
+        for rows in pairs.blocks(len(fake), len(real.features))
+    ]
+    return halves.mean(draws, np.concatenate(inside))
+
+
+def _recall(fake: np.ndarray, real: _Reference, draws: np.ndarray) -> np.ndarray:
+    # The k-th neighbour inside a draw is among the first `depth` of all but for one draw in 10⁹.
+    depth = min(len(fake) - 1, real.k if draws.all() else 12 * real.k + 20)
+    neighbours, distances = pairs.nearest(fake, depth)
+    reach = np.full(draws.shape, -np.inf)  # an image that is not drawn covers nothing
+    for drawn, chosen in zip(reach, draws, strict=True):
+        which = (chosen[neighbours].cumsum(axis=1) < real.k).sum(axis=1).clip(max=depth - 1)
+        drawn[chosen] = np.take_along_axis(distances, which[:, None], axis=1)[chosen, 0]
+    covered, farthest = np.zeros(len(draws)), distances[:, -1]
+    for rows in pairs.blocks(len(real.features), len(fake)):
+        squared = pairs.squared(real.features[rows], fake)
+        image, ball = np.nonzero(squared <= farthest)  # few pairs, so the draws cost little
+        squared = squared[image, ball]
+        for draw, drawn in enumerate(reach):
+            inside = np.zeros(rows.stop - rows.start, bool)
+            inside[image[squared <= drawn[ball]]] = True
+            covered[draw] += inside.sum()
+    return covered / len(real.features)
+
+
+def _c2st(fake: np.ndarray, real: _Reference, draws: np.ndarray, seed: int) -> np.ndarray:
+    told, told_real = two_sample.recognised(fake, real.features, seed)
+    return (halves.mean(draws, told) + told_real.mean()) / 2
+
+
+def _recognised(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether the most probable class of each image is its label: (N,)."""
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"probabilities {probabilities.shape} and labels {labels.shape}, {labels.dtype}: (N, classes) "
+            "and (N,) integers are wanted"
+        )
+    if not len(labels) or labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise DataError(f"labels must be from 0 to {probabilities.shape[1] - 1}, one for each of the images")
+    return probabilities.argmax(axis=1) == labels
+
+
+def _checked(*sets: np.ndarray, fewest: int = 2) -> list[np.ndarray]:
+    """The features in double precision."""
+    for x in sets:
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim != 2:
+            kind = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise DataError(f"features are {kind}; floating-point (N, D) is wanted: see Classifier.features")
+        if len(x) < fewest or x.shape[1] != sets[0].shape[1] or not np.isfinite(x).all():
+            shapes = " and ".join(str(y.shape) for y in sets)
+            raise DataError(f"features {shapes}: one width is needed, {fewest} images, finite numbers")
+    return [x.astype(float) for x in sets]
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = x.mean(axis=0)
+    centred = x - mean
+    return mean, centred.T @ centred / (len(x) - 1)
