@@ -1,4 +1,4 @@
-"""Trains the classifiers whose features the images are scored in; about ten minutes each on one core.
+"""Trains the classifiers whose features the images are scored in; twelve and five minutes on a busy core.
 
     ZOO_DATA=... python benchmarks/images_classifier.py [--out runs/classifiers] [fashion-mnist] [mnist]
 

@@ -320,9 +320,16 @@ def test_score_refuses_what_it_cannot_compare(fashion, parts):
         ({"floor_labels": np.zeros(3, int)}, DataError, "3 floor_labels for 70 images"),
         ({"labels": np.full(60, -1)}, DataError, "labels must be from 0 to 9"),
         ({"resamples": 1}, OptionError, "2 resamples or more"),
+        ({"resamples": -1}, OptionError, "2 resamples or more"),
     ]:
         with pytest.raises(error, match=message):
             metrics.score(**(parts | change), classifier=fashion)
+
+
+def test_intervals_can_be_left_out(fashion, parts):
+    table = metrics.score(**parts, classifier=fashion, resamples=0)
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert table[["value", "floor"]].notna().all(axis=None)
 
 
 def test_noise_on_made_images_is_noticed_more_the_more_there_is(fashion, rng):
@@ -351,7 +358,7 @@ def stub(monkeypatch, tmp_path) -> Path:
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
 
     class FrechetInceptionDistance:
-        def __init__(self, feature: int, feature_extractor_weights_path: str) -> None:
+        def __init__(self, feature: int) -> None:
             self.seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
 
         def update(self, batch: torch.Tensor, real: bool) -> None:

@@ -5,7 +5,7 @@ of images count, block by block. Fréchet distance, precision, recall and C2ST d
 compare them at equal n only, and with the floor, which is what as many real images score.
 
 Every measure is computed for all generated images and for random halves of them, whose spread gives the
-interval (see `halves`); the real images and the classifier are taken as given.
+interval (see `halves`). The classifier is taken as given, and the real images too, except by C2ST.
 
 References: Heusel et al. (2017), "GANs trained by a two time-scale update rule converge to a local Nash
 equilibrium"; Bińkowski et al. (2018), "Demystifying MMD GANs"; Kynkäänniemi et al. (2019), "Improved
@@ -33,8 +33,8 @@ FEWEST = 20  # images: their halves still have neighbours
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """Fréchet distance between the Gaussians of the same moments (Heusel et al. 2017, equation 6).
 
-    |μa − μb|² + tr(A + B − 2 (B^½ A B^½)^½). Sets of n and m images of one distribution still score about
-    1/n + 1/m times a constant.
+    |μa − μb|² + tr(A + B − 2 (B^½ A B^½)^½). Sets of one distribution still score about 1/N + 1/M times a
+    constant.
 
     Args:
         a, b: features (N, D) and (M, D), also where N or M is below D.
@@ -59,12 +59,9 @@ def kid(a: np.ndarray, b: np.ndarray) -> float:
 def kid_interval(
     a: np.ndarray, b: np.ndarray, *, resamples: int = 200, seed: int = 0
 ) -> tuple[float, float, float]:
-    """`kid` and its 95 % interval over other sets like `a`, with `b` as it is.
+    """`kid` and its 95 % interval over other sets like `a`, of at least four, with `b` as it is.
 
-    Args:
-        a, b: as for `kid`; at least four of `a`.
-        resamples: random halves of `a` behind the interval.
-        seed: of the halves.
+    `resamples` is the number of random halves of `a` behind the interval, `seed` theirs.
     """
     a, b = _checked(a, b, fewest=4)
     return halves.interval(_kid(a, _Reference(b), halves.draw(len(a), resamples, seed)))
@@ -77,12 +74,11 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = NEIGHBOURS) ->
     k-th neighbour of the latter in `real`; recall is the same with the roles exchanged.
 
     Args:
-        real: features (N, D).
-        fake: features (M, D). Recall rises with M: compare at equal numbers.
+        real, fake: features (N, D) and (M, D).
         k: which neighbour the balls reach to.
 
     Raises:
-        DataError: as `frechet`, or if a set has not more than `k` images.
+        DataError: as `frechet`, or if a set has `k` images or fewer.
     """
     real, fake = _checked(real, fake)
     if not 1 <= k < min(len(real), len(fake)):
@@ -132,7 +128,7 @@ def score(
     resamples: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """All scores of generated images.
+    """All scores of generated images, in a table.
 
     Args:
         fake: generated images, uint8 (n, C, H, W).
@@ -141,7 +137,7 @@ def score(
         classifier: in whose features; see `classifier.load`.
         labels: (n,), what class each of `fake` was to be; adds the row "class accuracy".
         floor_labels: the classes of `floor`, for the floor of that row.
-        resamples: halves of `fake` behind the intervals.
+        resamples: halves of `fake` behind the intervals; 0 leaves these out (NaN).
         seed: of the halves, of the images of `floor`, of the folds.
 
     Returns:
@@ -150,7 +146,7 @@ def score(
 
     Raises:
         DataError: if pixels or labels are anything else, or there are fewer than 20 images of a kind.
-        OptionError: if `resamples` is below 2.
+        OptionError: if `resamples` is 1 or negative.
     """
     for pixels in (fake, real, floor):
         check_pixels(pixels)
@@ -196,8 +192,8 @@ def inception(fake: np.ndarray, real: np.ndarray) -> float:
         CheckpointError: if the file of the weights holds more than tensors.
         DataError: as `score`.
     """
-    for pixels in (fake, real):
-        check_pixels(pixels)
+    check_pixels(fake)
+    check_pixels(real)
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3  # pyright: ignore[reportMissingImports]
         from torchmetrics.image.fid import FrechetInceptionDistance  # pyright: ignore[reportMissingImports]
@@ -211,7 +207,7 @@ def inception(fake: np.ndarray, real: np.ndarray) -> float:
         torch.load(weights, weights_only=True)
     except UnpicklingError:
         raise CheckpointError(f"{weights}: holds more than tensors, so it was not loaded") from None
-    distance = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(weights))
+    distance = FrechetInceptionDistance(feature=2048)
     for pixels, is_real in ((fake, False), (real, True)):
         for start in range(0, len(pixels), 50):
             batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + 50]))
@@ -316,7 +312,9 @@ def _recall(fake: np.ndarray, real: _Reference, draws: np.ndarray) -> np.ndarray
 
 def _c2st(fake: np.ndarray, real: _Reference, draws: np.ndarray, seed: int) -> np.ndarray:
     told, told_real = two_sample.recognised(fake, real.features, seed)
-    return (halves.mean(draws, told) + told_real.mean()) / 2
+    # Half of what is judged are real images, so the interval is too narrow unless they are drawn as well.
+    draws_real = halves.draw(len(told_real), len(draws) - 1, seed + 1)
+    return (halves.mean(draws, told) + halves.mean(draws_real, told_real)) / 2
 
 
 def _recognised(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
