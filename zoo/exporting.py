@@ -85,7 +85,8 @@ def _write(module: nn.Module, example: tuple[Any, ...], other: tuple[Any, ...], 
             module.eval(), example, dynamic_shapes=tuple(shapes(value) for value in example)
         )
     except Exception as error:  # whatever a network does that cannot be traced
-        raise ZooError(f"{path.stem}: this network cannot be exported: {error}") from error
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ZooError(f"{path.stem}: this network cannot be exported: {told}") from error
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         new = Path(folder, path.name)
         torch.export.save(program, new)

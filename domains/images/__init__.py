@@ -9,6 +9,7 @@ gallery.py    what they give back
 evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domains.images.adapter import ImageAdapter, fitted, restored
-from domains.images.backbone import network
+from domains.images.backbone import coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.model import ImageModel
 from domains.images.recipes import RECIPES, ImageRecipe
@@ -63,10 +64,9 @@ class Images(Domain):
         return replace(recipe, classes=len(dataset.pictures.classes))
 
     def denoiser(self, recipe: ImageRecipe) -> NetworkDenoiser:
-        size = recipe.framing.size
-        folds = recipe.network.patch
-        if size % folds:
-            raise ValueError(f"images of {size} pixels cannot be folded in patches of {folds}")
+        size, unit = recipe.framing.size, coarsest(recipe.network)
+        if size % unit:
+            raise ValueError(f"images of {size} pixels: this network takes multiples of {unit}")
         return NetworkDenoiser(
             network(recipe.network, recipe.framing.channels, recipe.classes),
             PATHS[recipe.path](),
@@ -82,6 +82,9 @@ class Images(Domain):
 
         pictures = read(recipe.source if source is None else source, recipe.framing, split=split)
         if adapter is not None:
+            if pictures.unreadable and split == "train":
+                some = "; ".join(pictures.unreadable[:5])
+                warnings.warn(f"files left out ({len(pictures.unreadable)}): {some}", stacklevel=2)
             pictures = replace(pictures, labels=_translated(pictures, adapter), classes=adapter.classes)
         return ImageItems(pictures, recipe, adapter)
 
@@ -131,27 +134,31 @@ class Images(Domain):
 
         if request.n < 100:
             raise OptionError(f"-n must be at least 100 for these measures, not {request.n}")
+        if request.data is None and model.provenance.data_given:
+            raise OptionError("this model was trained on data of its own: give --data")
         source = model.recipe.source if request.data is None else request.data
-        real = read(source, model.adapter.framing, split="test" if request.data is None else None)
-        floor = read(source, model.adapter.framing, split="train")
-        labels = np.arange(request.n) % max(len(model.adapter.classes), 1)
+        # real images that the model has not seen, beside those that it has
+        held = "test" if request.data is None else "validation"
+        real, floor = (read(source, model.adapter.framing, split=split) for split in (held, "train"))
+        judge = classifier.load(model.recipe.source)
+        asked = np.arange(request.n) % max(len(model.adapter.classes), 1)
         drawn = model.sample(
             request.n,
-            label=[int(one) for one in labels] if model.adapter.classes else None,
+            label=[int(one) for one in asked] if model.adapter.classes else None,
             steps=request.steps,
             guidance=request.guidance,
             seed=request.seed,
         )
-        rng = np.random.default_rng(0)
-        chosen = rng.permutation(len(floor))[: request.n]
+        known = model.adapter.classes == judge.classes  # else it cannot tell the model's classes
         return metrics.score(
             drawn.pixels,
             real.pixels,
-            floor.pixels[chosen],
-            classifier.load(model.recipe.source),
-            labels=labels,
+            floor.pixels,
+            judge,
+            labels=asked if known else None,
+            floor_labels=floor.labels if known and floor.classes == judge.classes else None,
             seed=request.seed,
-        )
+        ).reset_index(names="measure")
 
     def demo(self, model: ImageModel, folder: Path) -> list[Path]:
         """Draws every class, fills in the lower half of an image, and shows one coming out of noise."""

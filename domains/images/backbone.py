@@ -185,10 +185,15 @@ def network(size: Size, channels: int, classes: int) -> nn.Module:
     return UNet(size, channels, classes) if isinstance(size, UNetSize) else DiT(size, channels, classes)
 
 
+def coarsest(size: Size) -> int:
+    """Pixels that a network reads as one: height and width of its images are multiples of it."""
+    return size.patch * 2 ** (len(size.widths) - 1) if isinstance(size, UNetSize) else size.patch
+
+
 def with_mask(x: Tensor, mask: Tensor | None) -> Tensor:
     """The image and a channel that is 1 where it is to be generated."""
     told = x.new_ones(()) if mask is None else mask[:, :1].to(x)
-    return torch.cat([x, told.expand(len(x), 1, *x.shape[-2:])], 1)
+    return torch.cat([x, told.expand(x.shape[0], 1, *x.shape[-2:])], 1)
 
 
 def folded(x: Tensor, patch: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -68,7 +69,7 @@ class ImageModel(Model):
 
         Args:
             image: of any size; brought to the model's own.
-            mask: `(H, W)` of the model's size, or an image: true or white where to draw.
+            mask: `(H, W)` of the model's size, or such a PIL image: true or white where to draw.
             label, steps, guidance, seed: as in `sample`.
         """
         pixels, hidden = self._pixels(image), self._mask(mask)
@@ -165,7 +166,7 @@ class ImageModel(Model):
     ) -> Gallery:
         """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
         own = self.recipe.sampling
-        path, steps = self.denoiser.path, steps or own.steps
+        path, steps = self.denoiser.path, own.steps if steps is None else steps
         cond = {"label": torch.tensor(self._labels(label, 1), device=self.device)}
         x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
         states, times = [x], grid(path, steps, own.grid)
@@ -208,8 +209,7 @@ class ImageModel(Model):
 
     def _mask(self, mask: Any) -> Tensor:
         size = self.adapter.framing.size
-        array = np.asarray(mask)
-        array = array.max(-1) if array.ndim == 3 else array
+        array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
         if array.shape != (size, size):
             raise OptionError(f"the mask has shape {array.shape}, but the model's images are {size} x {size}")
         hidden = array > (127 if array.dtype == np.uint8 and array.max() > 1 else 0)

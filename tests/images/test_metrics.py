@@ -1,8 +1,6 @@
 """Scores with answers known in closed form, or by brute force; the shipped classifiers; the floors."""
 
 import os
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from domains.images.evaluation.metrics import (
     kid_interval,
     precision_recall,
 )
-from zoo.errors import CheckpointError, DataError, MissingExtraError, OptionError
+from zoo.errors import CheckpointError, DataError, OptionError
 
 FOLDER = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "images"
 real_data = pytest.mark.skipif(
@@ -339,57 +337,6 @@ def test_noise_on_made_images_is_noticed_more_the_more_there_is(fashion, rng):
         distances = [measure(x, clean) for x in levels]
         assert distances == sorted(distances)
     assert c2st(clean, levels[-1]) > 0.9
-
-
-# Inception
-
-
-def test_inception_without_the_extra(parts, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(MissingExtraError, match=r"torchmetrics\[image\]: pip install 'diffusion-zoo\[fid\]'"):
-        metrics.inception(parts["fake"], parts["real"])
-
-
-@pytest.fixture
-def stub(monkeypatch, tmp_path) -> Path:
-    """Stand-ins for both libraries; where the file of the weights belongs."""
-    names = ["torch_fidelity.feature_extractor_inceptionv3", "torchmetrics.image.fid"]
-    for name in ["torch_fidelity", names[0], "torchmetrics", "torchmetrics.image", names[1]]:
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-
-    class FrechetInceptionDistance:
-        def __init__(self, feature: int) -> None:
-            self.seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
-
-        def update(self, batch: torch.Tensor, real: bool) -> None:
-            assert batch.dtype == torch.uint8 and batch.shape[1:] == (3, 28, 28)
-            self.seen[real].append(batch)
-
-        def compute(self) -> torch.Tensor:
-            return torch.tensor(100.0 * sum(map(len, self.seen[False])) + sum(map(len, self.seen[True])))
-
-    sys.modules[names[0]].URL_INCEPTION_V3 = "https://example.org/inception.pth"  # type: ignore[attr-defined]
-    sys.modules[names[1]].FrechetInceptionDistance = FrechetInceptionDistance  # type: ignore[attr-defined]
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    return tmp_path / "checkpoints" / "inception.pth"
-
-
-def test_inception_sees_every_image_once_in_colour(parts, stub):
-    with pytest.raises(MissingExtraError, match=r"inception\.pth from https://example\.org"):
-        metrics.inception(parts["fake"], parts["real"])
-    torch.save({"weight": torch.zeros(1)}, stub)
-    assert metrics.inception(parts["fake"], parts["real"]) == 6080
-
-
-def test_inception_weights_that_would_run_code_are_refused(parts, stub):
-    class Harm:
-        def __reduce__(self):
-            return (pytest.fail, ("unpickled",))
-
-    torch.save({"weight": Harm()}, stub)
-    with pytest.raises(CheckpointError, match="holds more than tensors"):
-        metrics.inception(parts["fake"], parts["real"])
 
 
 # real data

@@ -10,7 +10,7 @@ from PIL import Image
 import zoo
 from domains.images import domain
 from domains.images.backbone import UNetSize
-from domains.images.data.pictures import Pictures
+from domains.images.data.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
 from zoo.errors import OptionError
 
@@ -65,6 +65,8 @@ def test_inpainting_keeps_the_known_pixels(model, image):
     assert np.ptp(drawn.pixels[:, 0][:, hidden].astype(int), axis=0).max() > 5
     as_image = model.inpaint(image, Image.fromarray(hidden.astype(np.uint8) * 255), 3, steps=4)
     assert np.array_equal(as_image.pixels, drawn.pixels)
+    clear = Image.fromarray(np.dstack([hidden * 255] * 3 + [np.full((28, 28), 255)]).astype(np.uint8), "RGBA")
+    assert np.array_equal(model.inpaint(image, clear, 3, steps=4).pixels, drawn.pixels)
     for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((5, 5)), "the mask has shape")):
         with pytest.raises(OptionError, match=told):
             model.inpaint(image, mask)
@@ -145,3 +147,44 @@ def test_images_of_another_size_are_brought_to_the_models(model):
         28,
         28,
     )
+
+
+@pytest.mark.parametrize("size", [26, 30])
+def test_images_that_the_levels_cannot_halve_are_refused_before_training(size):
+    recipe = replace(EDM, framing=Framing(size=size))
+    with pytest.raises(OptionError, match=f"images of {size} pixels: this network takes multiples of 4"):
+        zoo.train(domain, domain.example(), recipe=recipe, show=False)
+
+
+def test_evaluation_names_its_measures_and_asks_for_data_where_it_needs_some(model, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=pixels)
+    with pytest.raises(OptionError, match="give --data"):
+        domain.evaluate(model, domain.evaluate_request(n=100))
+    table = domain.evaluate(model, domain.evaluate_request(n=100, steps=2, data=tmp_path / "mine.npz"))
+    assert list(table["measure"]) == ["Fréchet distance", "KID", "precision", "recall", "C2ST"]
+    assert table["value"].notna().all() and table["floor"].notna().all()
+    with pytest.raises(OptionError, match="at least 100"):
+        domain.evaluate(model, domain.evaluate_request(n=50, data=tmp_path / "mine.npz"))
+
+
+def test_exported_programs_answer_as_the_model(model, tmp_path):
+    (path,) = zoo.export(model, tmp_path)
+    program = torch.export.load(path).module()
+    x, t, label = torch.randn(3, 1, 28, 28), torch.rand(3), {"label": torch.tensor([0, 1, 2])}
+    mask = torch.rand(3, 1, 28, 28) < 0.5
+    torch.testing.assert_close(
+        program(x, t, label, mask), model.denoiser(x, t, label, mask), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path):
+    for i, pixels in enumerate(domain.example().pixels[:30]):
+        Image.fromarray(pixels[0]).save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.png").write_bytes(b"no")
+    recipe = replace(
+        EDM, training=replace(EDM.training, steps=1, batch_size=4, validation_batches=1), network=TINY
+    )
+    with pytest.warns(UserWarning, match=r"files left out \(1\): .*broken\.png") as told:
+        zoo.train(domain, tmp_path, recipe=recipe, device="cpu", show=False)
+    assert len([one for one in told if "left out" in str(one.message)]) == 1

@@ -14,16 +14,13 @@ two-sample tests".
 """
 
 from functools import cached_property
-from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import pandas as pd
-import torch
 
 from domains.images.evaluation import halves, pairs, two_sample
 from domains.images.evaluation.classifier import Classifier, check_pixels
-from zoo.errors import CheckpointError, DataError, MissingExtraError
+from zoo.errors import DataError
 
 NEIGHBOURS = 5  # k of precision and recall
 BOUNDS = {"Fréchet distance": (0, np.inf), "KID": (-np.inf, np.inf)}  # of all others 0 and 1
@@ -176,43 +173,6 @@ def score(
     }
     frame = pd.DataFrame.from_dict(table, orient="index", columns=["value", "low", "high", "floor", "n"])
     return frame.astype({"n": int})
-
-
-def inception(fake: np.ndarray, real: np.ndarray) -> float:
-    """Fréchet distance in the 2048 features of Inception-v3, as torchmetrics computes it.
-
-    For comparison with published numbers, at their n and against their reference alone; it is no row of
-    `score`. The weights are not downloaded: torch-fidelity's file must lie in the cache of `torch.hub`.
-
-    Args:
-        fake, real: uint8 pixels (N, C, H, W); grey images become RGB.
-
-    Raises:
-        MissingExtraError: without torchmetrics[image], or without the weights.
-        CheckpointError: if the file of the weights holds more than tensors.
-        DataError: as `score`.
-    """
-    check_pixels(fake)
-    check_pixels(real)
-    try:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3  # pyright: ignore[reportMissingImports]
-        from torchmetrics.image.fid import FrechetInceptionDistance  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise MissingExtraError("torchmetrics[image]", "fid") from None
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[1]
-    if not weights.is_file():
-        raise MissingExtraError(f"torchmetrics[image] and {weights} from {URL_INCEPTION_V3}", "fid")
-    # torch-fidelity unpickles whatever the file holds; this refuses all but tensors before it does.
-    try:
-        torch.load(weights, weights_only=True)
-    except UnpicklingError:
-        raise CheckpointError(f"{weights}: holds more than tensors, so it was not loaded") from None
-    distance = FrechetInceptionDistance(feature=2048)
-    for pixels, is_real in ((fake, False), (real, True)):
-        for start in range(0, len(pixels), 50):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + 50]))
-            distance.update(batch.expand(-1, 3, -1, -1), real=is_real)
-    return float(distance.compute())
 
 
 class _Reference:
