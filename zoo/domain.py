@@ -249,6 +249,15 @@ class Domain(ABC):
         """
         return recipe
 
+    def extend(self, model: Any, source: Any) -> Any:
+        """The model with room for what only the data that it is tuned on have: new classes, say.
+
+        Args:
+            model: a copy of the one that is fine-tuned, to be changed; all its weights will be trained.
+            source: as in `dataset`.
+        """
+        return model
+
     @abstractmethod
     def adapter(self, recipe: Any, dataset: Any) -> Adapter:
         """Fits an adapter on a training dataset that was made without one."""

@@ -98,7 +98,7 @@ def finetune(
 ) -> Model:
     """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
 
-    The adapter stays the model's own. If no step improves on the model, its own weights come back.
+    The adapter keeps the model's own statistics. If no step improves on the model, its own weights come back.
 
     Args:
         model: a model, or a reference to one.
@@ -125,6 +125,8 @@ def finetune(
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
     tuned.licence = OWN_LICENCE
     tuned.name = f"{parent.name.partition('.')[0]}.tuned"
+    if method == "full":
+        tuned = tuned.domain.extend(tuned, data)
     if method == "lora" and parent.lora is None:
         rank = 8 if rank is None else rank
         with torch.random.fork_rng(devices=[]):

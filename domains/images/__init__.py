@@ -12,12 +12,12 @@ evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in 
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from domains.images.adapter import ImageAdapter, fitted, restored
-from domains.images.backbone import coarsest, network
+from domains.images.backbone import DiT, UNet, coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.model import ImageModel
 from domains.images.recipes import RECIPES, ImageRecipe
@@ -62,6 +62,16 @@ class Images(Domain):
 
     def suited(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageRecipe:
         return replace(recipe, classes=len(dataset.pictures.classes))
+
+    def extend(self, model: ImageModel, source: Any) -> ImageModel:
+        known = {name.casefold() for name in model.adapter.classes}
+        classes = self.dataset(source, "train", model.recipe).pictures.classes
+        new = tuple(name for name in classes if name.casefold() not in known)
+        if new:
+            model.adapter = replace(model.adapter, classes=(*model.adapter.classes, *new))
+            model.recipe = replace(model.recipe, classes=len(model.adapter.classes))
+            cast(UNet | DiT, model.denoiser.network).condition.grow(len(new))
+        return model
 
     def denoiser(self, recipe: ImageRecipe) -> NetworkDenoiser:
         size, unit = recipe.framing.size, coarsest(recipe.network)

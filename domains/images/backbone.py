@@ -79,6 +79,13 @@ class Condition(nn.Module):
         self.classes = nn.Embedding(classes + 1, width)
         self.mix = nn.Linear(width, width)
 
+    def grow(self, more: int) -> None:
+        """Adds classes after the others, each at the start like "none"."""
+        known, none = self.classes.weight.detach().split([self.classes.num_embeddings - 1, 1])
+        self.classes = nn.Embedding.from_pretrained(
+            torch.cat([known, none.expand(more + 1, -1)]), freeze=False
+        )
+
     def forward(self, noise: Tensor, cond: dict[str, Tensor]) -> Tensor:
         h = self.embed(self.level(noise)) + self.classes(cond["label"])
         return F.silu(self.mix(F.silu(h)))

@@ -22,7 +22,7 @@ class ImageRecipe(Recipe):
         framing: size and mode of the images.
         classes: how many classes the network tells apart; set from the data.
         network: its sizes.
-        flip: half of the training images are mirrored. Not for digits.
+        flip: half of the training images are mirrored; not for what faces one way, like digits and shoes.
         drop: share of images that are trained without their class, for guidance.
         inpaint: share of images with a part of them given.
     """
@@ -32,7 +32,7 @@ class ImageRecipe(Recipe):
     framing: Framing = Framing()
     classes: Annotated[int, Ge(0), Le(100_000)] = 0
     network: Size = SIZES["unet-tiny"]
-    flip: bool = True
+    flip: bool = False
     drop: Share = 0.1
     inpaint: Share = 0.1
 

@@ -139,6 +139,39 @@ def test_classes_of_new_data_are_matched_by_name(model):
     assert (found.labels == np.where(plain.labels == 0, 1, -1)).all()
 
 
+def test_fine_tuning_learns_new_classes_beside_the_old_ones(model):
+    example = domain.example()
+    other = Pictures(example.pixels, example.labels, ("Disc", "star"))
+    tuned = zoo.finetune(model, other, steps=3, lr=1e-2, device="cpu", show=False)
+    assert tuned.adapter.classes == ("square", "disc", "star") and tuned.recipe.classes == 3
+    assert domain.dataset(other, "train", tuned.recipe, tuned.adapter).pictures.labels.min() >= 0
+    assert model.adapter.classes == ("square", "disc")  # the model itself is as it was
+    known, none = (tuned.denoiser.network.condition.classes.weight[i] for i in (0, 3))
+    before = model.denoiser.network.condition.classes.weight
+    assert torch.allclose(known, before[0], atol=0.05) and torch.allclose(none, before[2], atol=0.05)
+    assert len(tuned.sample(2, label="star", steps=2)) == 2
+
+
+def test_new_classes_change_nothing_before_training(model):
+    grown = model.copy()
+    example = domain.example()
+    domain.extend(grown, Pictures(example.pixels, example.labels, ("disc", "star")))
+    for label in ("square", "disc", None):
+        assert (grown.sample(2, label=label).pixels == model.sample(2, label=label).pixels).all()
+    assert (grown.sample(2, label="star").pixels == model.sample(2, label=None).pixels).all()
+
+
+def test_a_fine_tuned_model_with_new_classes_is_stored_and_loaded(model, tmp_path):
+    example = domain.example()
+    other = Pictures(example.pixels, example.labels, ("moon", "star"))
+    tuned = zoo.finetune(model, other, steps=2, out=tmp_path / "tuned", device="cpu", show=False)
+    loaded = zoo.load(tmp_path / "tuned")
+    assert loaded.adapter.classes == ("square", "disc", "moon", "star")
+    assert (
+        loaded.sample(2, label="moon", steps=2).pixels == tuned.sample(2, label="moon", steps=2).pixels
+    ).all()
+
+
 def test_images_of_another_size_are_brought_to_the_models(model):
     example = domain.example()
     large = Pictures(example.pixels.repeat(2, -1).repeat(2, -2), example.labels, example.classes)

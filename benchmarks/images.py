@@ -1,0 +1,204 @@
+"""What the image models are worth: steps, guidance, filling in, enlarging, and learning from 200 images.
+
+    pip install -e ".[bench]"; export ZOO_DATA=/folder/that/holds/images
+    python -m benchmarks.images quality      # scores against network evaluations, and against guidance
+    python -m benchmarks.images editing      # beside biharmonic and bicubic interpolation
+    python -m benchmarks.images few          # fine-tuned and trained from scratch on 200 images of a digit
+
+Scores are those of `zoo evaluate`, in the features of the shipped classifiers. `quality` also draws
+docs/figures/images-steps.png and images-guidance.png.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+from PIL import Image
+
+import zoo
+from domains.images.data import Framing, read
+from domains.images.evaluation import classifier, metrics
+from zoo.errors import OptionError
+
+MODELS = ("images-edm", "images-flow")
+EVALUATIONS = (5, 10, 20, 50)
+WEIGHTS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
+SEEDS = (0, 1, 2)
+FIGURES = Path(__file__).parents[1] / "docs/figures"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean, lowest and highest."""
+    return f"{mean(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def row(*cells: object) -> None:
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def head(*cells: str) -> None:
+    row(*cells)
+    print("|" + "---|" * len(cells))
+
+
+def quality(n: int) -> None:
+    """Three seeds of n images, the classes in turn, against the test images."""
+    judge, real = classifier.load("fashion-mnist"), read("fashion-mnist", Framing(), split="test")
+    train = read("fashion-mnist", Framing(), split="train")
+    reference, asked = judge.features(real.pixels), np.arange(n) % len(judge.classes)
+
+    def measured(pixels: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+        features = judge.features(pixels)
+        recall = metrics.precision_recall(reference, features)[1]
+        return (
+            metrics.frechet(features, reference),
+            metrics.class_accuracy(judge.judge(features), labels),
+            recall,
+        )
+
+    def scores(model: zoo.Model, steps: int | None, guidance: float) -> list[list[float]]:
+        drawn = (
+            model.sample(
+                n, label=[int(one) for one in asked], steps=steps, guidance=guidance, seed=seed
+            ).pixels
+            for seed in SEEDS
+        )
+        return np.transpose([measured(pixels, asked) for pixels in drawn]).tolist()
+
+    columns = ("Fréchet", "class accuracy", "recall")
+    head("", *columns)
+    floor = [
+        measured(train.pixels[part], train.labels[part])
+        for part in (slice(seed * n, (seed + 1) * n) for seed in SEEDS)
+    ]
+    floors = np.transpose(floor).tolist()
+    row("real images", spread(floors[0], 2), spread(floors[1], 3), spread(floors[2], 3))
+    by_steps, by_weight = {}, {}
+    for name in MODELS:
+        model = zoo.load(name)
+        for steps in EVALUATIONS:
+            by_steps[name, steps] = found = scores(model, steps, 1.0)
+            row(f"{name}, {steps} steps", spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
+        for weight in WEIGHTS:
+            by_weight[name, weight] = found = scores(model, None, weight)
+            row(f"{name}, guidance {weight:g}", spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
+    chart(by_steps, EVALUATIONS, floors, columns[:1], "network evaluations", FIGURES / "images-steps.png")
+    chart(by_weight, WEIGHTS, floors, columns, "guidance", FIGURES / "images-guidance.png")
+
+
+def chart(
+    found: dict[tuple[str, float], list[list[float]]],
+    places: Sequence[float],
+    floors: list[list[float]],
+    columns: Sequence[str],
+    label: str,
+    file: Path,
+) -> None:
+    """Each measure against `places`, a line a model, with the range of the seeds; dotted: real images."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(columns), 2.8), layout="constrained")
+    for i, axis in enumerate(np.ravel(figure.subplots(1, len(columns)))):
+        for name in MODELS:
+            values = np.array([found[name, place][i] for place in places])
+            axis.plot(places, values.mean(1), marker="o", markersize=3, label=name)
+            axis.fill_between(places, values.min(1), values.max(1), alpha=0.2)
+        axis.axhline(mean(floors[i]), color="black", linestyle=":", label="real images")
+        axis.set(xlabel=label, title=columns[i], xticks=list(places))
+    axis.legend()
+    figure.savefig(file, dpi=120)
+
+
+def editing(n: int) -> None:
+    """Test images with a part hidden, and halved, brought back: by each model and by interpolation."""
+    from skimage.restoration import inpaint_biharmonic
+
+    judge, real = classifier.load("fashion-mnist"), read("fashion-mnist", Framing(), split="test").pixels
+    reference, originals = judge.features(real), real[:n]
+    hidden = np.zeros(real.shape[-2:], bool)
+    hidden[7:21, 7:21] = True
+    small = originals.reshape(n, 14, 2, 14, 2).mean((2, 4)).round().astype(np.uint8)
+
+    def biharmonic(i: int, image: Image.Image) -> np.ndarray:
+        return (inpaint_biharmonic(np.asarray(image) / 255, hidden) * 255).round().clip(0, 255)
+
+    def bicubic(i: int, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.resize(real.shape[-2:], Image.Resampling.BICUBIC))
+
+    def report(
+        title: str, given: np.ndarray, ways: dict[str, Callable[[int, Image.Image], np.ndarray]]
+    ) -> None:
+        print(f"\n{title}, {n} test images\n")
+        head("", "Fréchet", "PSNR, dB", "ms an image")
+        row("the originals", f"{metrics.frechet(judge.features(originals), reference):.2f}", "", "")
+        for name, way in ways.items():
+            start = time.perf_counter()
+            made = np.stack([way(i, Image.fromarray(one)) for i, one in enumerate(given)])
+            ms = (time.perf_counter() - start) * 1e3 / n
+            made = made.astype(np.uint8)[:, None]
+            error = np.square(made / 255 - originals / 255).mean((1, 2, 3)).clip(1e-6)
+            psnr = -10 * np.log10(error).mean()
+            distance = metrics.frechet(judge.features(made), reference)
+            row(name, f"{distance:.2f}", f"{psnr:.2f}", f"{ms:.0f}")
+
+    models = {name: zoo.load(name) for name in MODELS}
+    fill = {
+        name: lambda i, image, model=model: model.inpaint(image, hidden, seed=i).pixels[0, 0]
+        for name, model in models.items()
+    }
+    enlarge = {
+        name: lambda i, image, model=model: model.upscale(image, 2, seed=i).pixels[0, 0]
+        for name, model in models.items()
+    }
+    report("The inner 14 x 14 pixels filled in", originals[:, 0], fill | {"biharmonic": biharmonic})
+    report("14 x 14 enlarged to 28 x 28", small, enlarge | {"bicubic": bicubic})
+
+
+def few(n: int) -> None:
+    """200 images of one digit: what a classifier of digits takes the drawn images for."""
+    head("digit", "way", "seconds", "accepted", "Fréchet")
+    for digit in (2, 4, 7):
+        few_of(digit, n)
+
+
+def few_of(digit: int, n: int) -> None:
+    judge = classifier.load("mnist")
+    pool, test = (read("mnist", Framing(), split=split) for split in ("train", "test"))
+    own = pool.pixels[pool.labels == digit]
+    reference = judge.features(test.pixels[test.labels == digit])
+
+    def report(way: str, seconds: str, pixels: np.ndarray) -> None:
+        features = judge.features(pixels)
+        accepted = metrics.class_accuracy(judge.judge(features), np.full(len(pixels), digit))
+        row(digit, way, seconds, f"{accepted:.3f}", f"{metrics.frechet(features, reference):.1f}")
+
+    data = (own[:200], [str(digit)] * 200)
+    steps = zoo.load(MODELS[0]).recipe.finetuning.steps
+    ways: dict[str, Callable[[], zoo.Model]] = {
+        "fine-tuned": lambda: zoo.finetune(MODELS[0], data, show=False),
+        "from scratch": lambda: zoo.train("images", data, steps=steps, show=False),
+    }
+    for way, make in ways.items():
+        start = time.perf_counter()
+        model = make()
+        seconds = f"{time.perf_counter() - start:.0f}"
+        report(way, seconds, model.sample(n, label=str(digit)).pixels)
+    report("other real images", "", own[200 : 200 + n])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("quality", "editing", "few"))
+    parser.add_argument("-n", type=int, default=1000, help="images a score")
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    if chosen.n < 100:
+        raise OptionError("-n must be at least 100")
+    torch.set_num_threads(chosen.threads)
+    {"quality": quality, "editing": editing, "few": few}[chosen.what](chosen.n)
