@@ -21,6 +21,7 @@ from domains.images.backbone import DiT, UNet, coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.model import ImageModel
 from domains.images.recipes import RECIPES, ImageRecipe
+from domains.images.text import TextEncoder
 from zoo.domain import Domain, EvaluateRequest, SampleRequest, Split, option
 from zoo.engine import PATHS, NetworkDenoiser
 from zoo.errors import OptionError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from domains.images.dataset import ImageItems
 
 
+WORD_WIDTH = 64  # where the data have captions and the recipe does not say
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawRequest(SampleRequest):
     """What `zoo sample` can ask of images."""
@@ -38,6 +42,7 @@ class DrawRequest(SampleRequest):
     out: Path | None = option(None, "Write each image to a PNG file in this folder.")
     plot: Path | None = option(None, "Draw all images on one sheet (.png).")
     label: str | None = option(None, "A class, by name. [default: any]")
+    caption: str | None = option(None, "What to draw in words, for models that were trained on captions.")
     strength: float = option(0.5, "With --data: how far to go from that image, 0 to 1.")
 
 
@@ -61,7 +66,9 @@ class Images(Domain):
     evaluate_request = QualityRequest
 
     def suited(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageRecipe:
-        return replace(recipe, classes=len(dataset.pictures.classes))
+        found = dataset.pictures
+        words = (recipe.words or WORD_WIDTH) if any(found.captions) else 0
+        return replace(recipe, classes=len(found.classes), words=words)
 
     def extend(self, model: ImageModel, source: Any) -> ImageModel:
         known = {name.casefold() for name in model.adapter.classes}
@@ -78,10 +85,11 @@ class Images(Domain):
         if size % unit:
             raise ValueError(f"images of {size} pixels: this network takes multiples of {unit}")
         return NetworkDenoiser(
-            network(recipe.network, recipe.framing.channels, recipe.classes),
+            network(recipe.network, recipe.framing.channels, recipe.classes, recipe.words),
             PATHS[recipe.path](),
             recipe.scaling,
             recipe.objective,
+            encoder=TextEncoder(recipe.words) if recipe.words else None,
         )
 
     def dataset(
@@ -95,6 +103,8 @@ class Images(Domain):
             if pictures.unreadable and split == "train":
                 some = "; ".join(pictures.unreadable[:5])
                 warnings.warn(f"files left out ({len(pictures.unreadable)}): {some}", stacklevel=2)
+            if any(pictures.captions) and not recipe.words and split == "train":
+                warnings.warn("the captions are left out: this model reads none", stacklevel=2)
             pictures = replace(pictures, labels=_translated(pictures, adapter), classes=adapter.classes)
         return ImageItems(pictures, recipe, adapter)
 
@@ -122,6 +132,7 @@ class Images(Domain):
                 request.strength,
                 request.n,
                 label=request.label,
+                caption=request.caption,
                 steps=request.steps,
                 guidance=request.guidance,
                 seed=request.seed,
@@ -130,6 +141,7 @@ class Images(Domain):
             drawn = model.sample(
                 request.n,
                 label=request.label,
+                caption=request.caption,
                 steps=request.steps,
                 sampler=request.sampler,
                 guidance=request.guidance,

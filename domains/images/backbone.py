@@ -187,9 +187,11 @@ class DiT(nn.Module):
         return unfolded(out, self.patch)
 
 
-def network(size: Size, channels: int, classes: int) -> nn.Module:
-    """The network of a size."""
-    return UNet(size, channels, classes) if isinstance(size, UNetSize) else DiT(size, channels, classes)
+def network(size: Size, channels: int, classes: int, context: int = 0) -> nn.Module:
+    """The network of a size; see `UNet`."""
+    if isinstance(size, UNetSize):
+        return UNet(size, channels, classes, context)
+    return DiT(size, channels, classes, context)
 
 
 def coarsest(size: Size) -> int:

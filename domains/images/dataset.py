@@ -5,16 +5,18 @@ import torch
 from domains.images.adapter import ImageAdapter
 from domains.images.data.pictures import Pictures
 from domains.images.recipes import ImageRecipe
+from domains.images.text import tokens
 from zoo.domain import Dataset
 from zoo.engine.denoiser import Batch
 
 
 class ImageItems(Dataset):
-    """Batches of images `(B, C, H, W)` with the condition `label` (B,)."""
+    """Batches of images `(B, C, H, W)`, under `label` (B,) and, where the recipe reads any, `caption`."""
 
     def __init__(self, pictures: Pictures, recipe: ImageRecipe, adapter: ImageAdapter | None):
         self.pictures, self.recipe, self.adapter = pictures, recipe, adapter
         self.sources = pictures.sources
+        self.captions = tokens(pictures.captions or [""] * len(pictures)) if recipe.words else None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -25,11 +27,13 @@ class ImageItems(Dataset):
         rows = torch.randint(len(self), (size,), generator=generator)
         x = self.adapter.encode(self.pictures.pixels[rows.numpy()])
         label = torch.from_numpy(self.pictures.labels[rows.numpy()])
-        without = (torch.rand(size, generator=generator) < recipe.drop) | (label < 0)
-        label = torch.where(without, recipe.classes, label)
+        without = torch.rand(size, generator=generator) < recipe.drop
+        cond = {"label": torch.where(without | (label < 0), recipe.classes, label)}
+        if self.captions is not None:
+            cond["caption"] = torch.where(without[:, None], 0, self.captions[rows])
         mirrored = (torch.rand(size, generator=generator) < 0.5 * recipe.flip)[:, None, None, None]
         x = torch.where(mirrored, x.flip(-1), x)
-        return Batch(x, {"label": label}, self._masks(size, x, generator))
+        return Batch(x, cond, self._masks(size, x, generator))
 
     def _masks(self, size: int, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """True where to generate: everywhere, or inside or outside a box, for a share of the images."""

@@ -15,6 +15,7 @@ from domains.images.adapter import ImageAdapter
 from domains.images.data import read
 from domains.images.gallery import Gallery
 from domains.images.recipes import ImageRecipe
+from domains.images.text import tokens
 from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
 from zoo.engine.inverse import Measured
 from zoo.errors import OptionError
@@ -35,6 +36,7 @@ class ImageModel(Model):
         n: int = 1,
         *,
         label: Label | Sequence[Label] = None,
+        caption: str | Sequence[str] | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         guidance: float | None = None,
@@ -45,14 +47,15 @@ class ImageModel(Model):
 
         Args:
             label: a class by name or index, or one for each image; None for any.
+            caption: what to draw in words, or a caption for each image, of a model that reads captions.
             guidance: 1 draws from the class as it is; more makes images more typical of it and less diverse.
             n, steps, sampler, seed, device: as in `zoo.Model.sample`.
 
         Raises:
             OptionError: for an unknown class.
         """
-        labels = self._labels(label, n)
-        return self._draw(labels, seed, guidance, steps=steps, sampler=sampler, device=device)
+        asked = self._asked(n, label, caption)
+        return self._draw(asked, seed, guidance, steps=steps, sampler=sampler, device=device)
 
     def inpaint(
         self,
@@ -61,6 +64,7 @@ class ImageModel(Model):
         n: int = 1,
         *,
         label: Label = None,
+        caption: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
@@ -70,11 +74,11 @@ class ImageModel(Model):
         Args:
             image: of any size; brought to the model's own.
             mask: `(H, W)` of the model's size, or such a PIL image: true or white where to draw.
-            label, steps, guidance, seed: as in `sample`.
+            label, caption, steps, guidance, seed: as in `sample`.
         """
         pixels, hidden = self._pixels(image), self._mask(mask)
         gallery = self._draw(
-            self._labels(label, n),
+            self._asked(n, label, caption),
             seed,
             guidance,
             steps=steps,
@@ -90,6 +94,7 @@ class ImageModel(Model):
         n: int = 1,
         *,
         label: Label = None,
+        caption: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
@@ -99,15 +104,15 @@ class ImageModel(Model):
         Args:
             image: of any size; brought to the model's own.
             strength: 0 gives the image back, 1 draws without it: the share of noise in the mixture.
-            label, steps, guidance, seed: as in `sample`.
+            label, caption, steps, guidance, seed: as in `sample`.
         """
         if not 0 <= strength <= 1:
             raise OptionError(f"strength must lie in [0, 1], not {strength}")
-        pixels, labels = self._pixels(image), self._labels(label, n)
+        pixels, asked = self._pixels(image), self._asked(n, label, caption)
         if strength == 0:
-            return Gallery(pixels.repeat(n, 0), self._names(labels))
+            return Gallery(pixels.repeat(n, 0), self._names(asked))
         start = self.adapter.encode(pixels) if strength < 1 else None
-        return self._draw(labels, seed, guidance, steps=steps, start=start, strength=strength)
+        return self._draw(asked, seed, guidance, steps=steps, start=start, strength=strength)
 
     def upscale(
         self,
@@ -116,6 +121,7 @@ class ImageModel(Model):
         n: int = 1,
         *,
         label: Label = None,
+        caption: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
@@ -124,7 +130,7 @@ class ImageModel(Model):
 
         Args:
             image: `factor` times smaller than the model's size, or brought to that.
-            label, steps, guidance, seed: as in `sample`.
+            label, caption, steps, guidance, seed: as in `sample`.
         """
         size = self.adapter.framing.size
         if factor < 2 or size % factor:
@@ -136,7 +142,7 @@ class ImageModel(Model):
         def agree(x: Tensor) -> Tensor:
             return x + F.interpolate(small - F.avg_pool2d(x, factor), scale_factor=float(factor))
 
-        drawn = self._draw(self._labels(label, n), seed, guidance, steps=steps, agree=agree)
+        drawn = self._draw(self._asked(n, label, caption), seed, guidance, steps=steps, agree=agree)
         x = torch.from_numpy(drawn.pixels).float()
         means = torch.from_numpy(self._pixels(image, size // factor)).float()
         for _ in range(30):  # pixels end at 0 and 255, which moves the means of bright and dark blocks
@@ -150,39 +156,59 @@ class ImageModel(Model):
         n: int = 8,
         *,
         label: Label = None,
+        caption: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
     ) -> Gallery:
         """Draws n images between those of two seeds, along the arc between their noises."""
-        labels = self._labels(label, n)
+        asked = self._asked(n, label, caption)
         ends = [Members(seed, (0,)).normal(self._shape) for seed in (a, b)]
         angle = torch.linspace(0, math.pi / 2, n).view(-1, 1, 1, 1)
         return self._draw(
-            labels, 0, guidance, steps=steps, noise=angle.cos() * ends[0] + angle.sin() * ends[1]
+            asked, 0, guidance, steps=steps, noise=angle.cos() * ends[0] + angle.sin() * ends[1]
         )
 
     def strip(
-        self, label: Label = None, frames: int = 8, *, steps: int | None = None, seed: int = 0
+        self,
+        label: Label = None,
+        frames: int = 8,
+        *,
+        caption: str | None = None,
+        steps: int | None = None,
+        seed: int = 0,
     ) -> Gallery:
         """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
         own = self.recipe.sampling
         path, steps = self.denoiser.path, own.steps if steps is None else steps
-        cond = {"label": torch.tensor(self._labels(label, 1), device=self.device)}
+        asked = self._asked(1, label, caption)
         x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
         states, times = [x], grid(path, steps, own.grid)
         with torch.no_grad():
+            cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
             states += list(SAMPLERS[own.sampler](self.denoiser, x, times, cond=cond))
         chosen = np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)
         # brought to unit variance, as the network sees them
         seen = [states[i] / sum(s**2 for s in path.landing(times[i])) ** 0.5 for i in chosen]
-        return Gallery(
-            self.adapter.decode(torch.cat(seen)), self._names([int(cond["label"][0])] * len(chosen))
-        )
+        return Gallery(self.adapter.decode(torch.cat(seen)), self._names(asked) * len(chosen))
 
     @property
     def _shape(self) -> tuple[int, int, int]:
         framing = self.adapter.framing
         return framing.channels, framing.size, framing.size
+
+    def _asked(
+        self, n: int, label: Label | Sequence[Label], caption: str | Sequence[str] | None
+    ) -> dict[str, Tensor]:
+        """The raw conditions of n images."""
+        asked = {"label": torch.tensor(self._labels(label, n))}
+        if not self.recipe.words:
+            if caption:
+                raise OptionError("this model was trained without captions: it reads none")
+            return asked
+        captions = [caption or ""] * n if caption is None or isinstance(caption, str) else list(caption)
+        if len(captions) != n:
+            raise OptionError(f"{len(captions)} captions for {n} images: give one, or one for each")
+        return asked | {"caption": tokens(captions)}
 
     def _labels(self, label: Label | Sequence[Label], n: int) -> list[int]:
         if n < 1:
@@ -196,8 +222,8 @@ class ImageModel(Model):
             known = ", ".join(self.adapter.classes) or "none"
             raise OptionError(f"no class {error.args[0]!r}; there are: {known}") from None
 
-    def _names(self, labels: Sequence[int]) -> list[str]:
-        return [(*self.adapter.classes, "")[label] for label in labels]
+    def _names(self, asked: dict[str, Tensor]) -> list[str]:
+        return [(*self.adapter.classes, "")[label] for label in asked["label"]]
 
     def _pixels(self, image: Any, size: int | None = None) -> np.ndarray:
         """One image as uint8 (1, C, size, size)."""
@@ -221,12 +247,12 @@ class ImageModel(Model):
         weight = self.recipe.sampling.guidance if guidance is None else guidance
         if weight is None or weight == 1:
             return self.denoiser
-        null = {"label": torch.tensor([len(self.adapter.classes)])}
+        null = self._asked(1, None, None)
         return ClassifierFree(self.denoiser, weight, null)
 
     def _draw(
         self,
-        labels: list[int],
+        asked: dict[str, Tensor],
         seed: int,
         guidance: float | None,
         *,
@@ -240,20 +266,19 @@ class ImageModel(Model):
         agree: Any = None,
         noise: Tensor | None = None,
     ) -> Gallery:
-        """Draws an image for each label, ROWS at a time."""
+        """Draws an image for each row of the raw conditions, ROWS at a time."""
         if device is not None:
             self.to(device)
         denoiser = self._guided(guidance)
         if agree is not None:
             denoiser = Measured(denoiser, agree)
-        drawn = []
-        for first in range(0, len(labels), ROWS):
-            part = labels[first : first + ROWS]
-            rows = range(first, first + len(part))
+        drawn, n = [], len(asked["label"])
+        for first in range(0, n, ROWS):
+            rows = range(first, min(first + ROWS, n))
             made = self.draw(
                 Members(seed, rows) if noise is None else Fixed(noise[rows.start : rows.stop]),
                 self._shape,
-                cond={"label": torch.tensor(part)},
+                cond={name: value[rows.start : rows.stop] for name, value in asked.items()},
                 mask=None if mask is None else mask.expand(1, *self._shape),
                 known=known,
                 start=start,
@@ -263,7 +288,7 @@ class ImageModel(Model):
                 sampler=sampler,
             )
             drawn.append(self.adapter.decode(made.x))
-        return Gallery(np.concatenate(drawn), self._names(labels))
+        return Gallery(np.concatenate(drawn), self._names(asked))
 
 
 class Fixed:

@@ -21,9 +21,10 @@ class ImageRecipe(Recipe):
         source: name of the data set that it is trained on, where no other is given.
         framing: size and mode of the images.
         classes: how many classes the network tells apart; set from the data.
+        words: width of the vectors that stand for the words of a caption; 0 where there are no captions.
         network: its sizes.
         flip: half of the training images are mirrored; not for what faces one way, like digits and shoes.
-        drop: share of images that are trained without their class, for guidance.
+        drop: share of images that are trained without their class and caption, for guidance.
         inpaint: share of images with a part of them given.
     """
 
@@ -31,6 +32,7 @@ class ImageRecipe(Recipe):
     source: str = "fashion-mnist"
     framing: Framing = Framing()
     classes: Annotated[int, Ge(0), Le(100_000)] = 0
+    words: Annotated[int, Ge(0), Le(4096)] = 0
     network: Size = SIZES["unet-tiny"]
     flip: bool = False
     drop: Share = 0.1

@@ -221,3 +221,52 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
     with pytest.warns(UserWarning, match=r"files left out \(1\): .*broken\.png") as told:
         zoo.train(domain, tmp_path, recipe=recipe, device="cpu", show=False)
     assert len([one for one in told if "left out" in str(one.message)]) == 1
+
+
+@pytest.fixture(scope="module")
+def reader():
+    """A model that was trained on captions which say where the square or disc is, and little else."""
+    example = domain.example()
+    captions = tuple(f"a {example.classes[label]}" for label in example.labels)
+    told = replace(example, captions=captions, labels=np.full(len(example), -1), classes=())
+    brief = replace(EDM.training, steps=40, batch_size=16, validation_batches=1, validate_every=40)
+    recipe = replace(EDM, network=TINY, training=brief)
+    return zoo.train(domain, told, recipe=recipe, device="cpu", show=False)
+
+
+def test_captions_condition_what_is_drawn(reader, tmp_path):
+    assert reader.recipe.words > 0 and reader.adapter.classes == ()
+    square, disc, none = (reader.sample(2, caption=text).pixels for text in ("a square", "a disc", None))
+    assert (square != disc).any() and (square != none).any()
+    both = reader.sample(2, caption=["a square", "A SQUARE!"]).pixels.astype(int)
+    assert np.abs(both - square).max() <= 1
+    guided = reader.sample(2, caption="a square", guidance=3.0)
+    assert (guided.pixels != square).any()
+    reader.save(tmp_path / "saved")
+    assert (zoo.load(tmp_path / "saved").sample(2, caption="a square").pixels == square).all()
+    assert (reader.strip(caption="a square", seed=0).pixels[-1] == square[0]).all()
+
+
+def test_captions_are_dropped_with_the_class_for_guidance(reader):
+    example = domain.example()
+    told = replace(example, captions=("a square",) * len(example))
+    data = domain.dataset(told, "train", replace(reader.recipe, drop=0.25), reader.adapter)
+    batch = data.batch(400, torch.Generator().manual_seed(0))
+    empty = (batch.cond["caption"] == 0).all(1)
+    assert 0.15 < empty.float().mean() < 0.35
+    gone = domain.dataset(told, "train", replace(reader.recipe, drop=1.0), reader.adapter)
+    assert (gone.batch(8, torch.Generator().manual_seed(0)).cond["caption"] == 0).all()
+
+
+def test_captions_for_models_that_read_none_are_refused_or_told(model):
+    with pytest.raises(OptionError, match="without captions"):
+        model.sample(1, caption="a square")
+    example = domain.example()
+    told = replace(example, captions=("a square",) * len(example))
+    with pytest.warns(UserWarning, match="captions are left out"):
+        domain.dataset(told, "train", model.recipe, model.adapter)
+
+
+def test_there_is_a_caption_for_each_image_or_one_for_all(reader):
+    with pytest.raises(OptionError, match="2 captions for 3 images"):
+        reader.sample(3, caption=["a", "b"])
