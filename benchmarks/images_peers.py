@@ -7,9 +7,10 @@
 
 Every library stands in two rows: as published (its network, objective, optimiser, average of the weights and
 sampler) and its network alone, under our engine, as ours is. All networks have the same number of parameters
-(within 5 %) and see the same number of images of Fashion-MNIST, without classes, in the same batches. "Ours,
-equal time" trains for as long as the fastest library took in the same run. Two rows are worked on at once,
-each on one thread. A row that is done lies in the folder of results and is not computed again.
+(within 5 %) and see the same number of images of Fashion-MNIST, without classes, in batches of the same size,
+drawn with replacement. "Ours, equal time" trains for as long as the fastest row of a library took in the same
+run. Two rows are worked on at once, each on one thread. What is done lies in the folder of results and is not
+computed again, unless what was asked has changed; start with another folder on another machine.
 """
 
 import argparse
@@ -23,10 +24,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from domains.images import domain
 from domains.images.adapter import fitted
-from domains.images.backbone import SIZES, UNetSize, network
+from domains.images.backbone import SIZES, network
 from domains.images.data import Framing, Pictures, read
 from domains.images.dataset import ImageItems
 from domains.images.evaluation import classifier, metrics
@@ -48,12 +48,14 @@ from zoo.engine import PATHS, NetworkDenoiser
 from zoo.fit import fit
 from zoo.manifest import Provenance
 
-BATCH, STEPS = 32, 640
-TIMED = 12  # steps of a timed training
-N, ROWS = 500, 250  # images a score; drawn at once
+BATCH, STEPS = 32, 400
+CHOSEN_STEPS, CHOSEN_N = 200, 250  # of a run that settings are chosen by
+TIMED = 40  # steps of a timed training
+N, ROWS = 400, 200  # images a score; drawn at once
 EVALUATIONS = (10, 20, 50)
 SEEDS, TURNS = (0, 1, 2), 3
 SHAPE = (1, 28, 28)
+LIKE = 1_743_000  # parameters of a network
 WARMUP = 0.05  # share of the steps over which the learning rate rises, in every row
 
 
@@ -103,7 +105,8 @@ class Published(Contestant):
     """A library's network under the recipe that the library publishes.
 
     A run here is much shorter than those that the recipes are made for, so what depends on the length is
-    fitted to it in their favour: the learning rate, and its warm-up as a share of the run.
+    fitted to it in their favour: the learning rate, its warm-up as a share of the run, how much an average
+    remembers; and where the last weights do better on validation images, these draw.
     """
 
     betas = (0.9, 0.999)
@@ -159,7 +162,7 @@ class Published(Contestant):
 class Diffusers(Published):
     """UNet2DModel by its example unconditional_image_generation: ε, linear β, AdamW, cosine, EMA."""
 
-    samplers = ("ddim", "dpm++2m")
+    samplers = ("dpm++2m", "dpm++2m, thresholds", "ddim", "ddim, trailing")
     betas, weight_decay, cosine = (0.95, 0.999), 1e-6, True
 
     def __init__(self) -> None:
@@ -176,9 +179,12 @@ class Diffusers(Published):
         )  # fmt: skip
         super().__init__(net)
         self.noising = DDPMScheduler()
+        config = self.noising.config
         self.steppers = {
-            "ddim": DDIMScheduler.from_config(self.noising.config),
-            "dpm++2m": DPMSolverMultistepScheduler.from_config(self.noising.config),
+            "ddim": DDIMScheduler.from_config(config),
+            "ddim, trailing": DDIMScheduler.from_config(config, timestep_spacing="trailing"),
+            "dpm++2m": DPMSolverMultistepScheduler.from_config(config),
+            "dpm++2m, thresholds": DPMSolverMultistepScheduler.from_config(config, thresholding=True),
         }
         self.ema = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
 
@@ -214,10 +220,11 @@ class DenoisingDiffusion(Published):
         from denoising_diffusion_pytorch import GaussianDiffusion, Unet
         from ema_pytorch import EMA
 
-        net = Unet(dim=26, dim_mults=(1, 2, 4), channels=1)
+        net = Unet(dim=32, dim_mults=(1, 2, 3), channels=1, attn_heads=3, attn_dim_head=16)
         super().__init__(net)
         self.diffusion = GaussianDiffusion(net, image_size=28)
-        self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
+        # its .995 every ten steps remembers two thousand
+        self.ema = EMA(self.diffusion, beta=0.99, update_every=1, update_after_step=0)
 
     def loss(self, x: Tensor) -> Tensor:
         return self.diffusion((x + 1) / 2)
@@ -270,7 +277,7 @@ class TorchCFM(Published):
 
 
 class Wrapped(nn.Module):
-    """A library's network as our engine calls one; its noise levels run to 1000."""
+    """A library's network as our engine calls one; noise levels from 0 to 1 become theirs, to 1000."""
 
     def __init__(self, network: nn.Module, call: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -281,7 +288,10 @@ class Wrapped(nn.Module):
 
 
 class OnEngine(Contestant):
-    """A network under our engine: the recipe of `images-edm`; Muon trains what is named."""
+    """A network under our engine: the recipe of `images-edm`; Muon trains what is named.
+
+    Muon is named the same share of every network: the 3x3 kernels of its blocks.
+    """
 
     samplers = ("adams2", "dpmpp2m")
 
@@ -291,7 +301,7 @@ class OnEngine(Contestant):
     def train(self, steps: int, rate: float, seed: int) -> None:
         training = replace(
             EDM.training, steps=steps, batch_size=BATCH, lr=rate, warmup=WARMUP, seed=seed, muon=self.muon,
-            validate_every=steps,
+            validate_every=steps, validation_batches=2,
         )  # fmt: skip
         recipe = replace(EDM, classes=0, drop=0.0, inpaint=0.0, training=training)
         adapter = fitted(pictures("train"), Framing())
@@ -309,14 +319,13 @@ class OnEngine(Contestant):
 
 
 def ours() -> OnEngine:
-    return OnEngine(network(OURS, channels=1, classes=0), EDM.training.muon)
+    return OnEngine(network(SIZES["unet-tiny"], channels=1, classes=0), EDM.training.muon)
 
 
 def on_engine(make: Callable[[], Published], muon: tuple[str, ...], call: Callable[..., Tensor]) -> OnEngine:
     return OnEngine(Wrapped(make().network, call), muon)
 
 
-OURS: UNetSize = replace(SIZES["unet-tiny"])
 CONTESTANTS: dict[str, Callable[[], Contestant]] = {
     "diffusers": Diffusers,
     "denoising-diffusion-pytorch": DenoisingDiffusion,
@@ -328,20 +337,37 @@ CONTESTANTS: dict[str, Callable[[], Contestant]] = {
         DenoisingDiffusion, ("block1.proj", "block2.proj"), lambda net, x, t: net(x, 1000 * t)
     ),
     "torchcfm's U-Net, our engine": lambda: on_engine(
-        TorchCFM, ("in_layers.2", "out_layers.3"), lambda net, x, t: net(t, x)
+        TorchCFM, ("in_layers.2", "out_layers.3"), lambda net, x, t: net(1000 * t, x)
     ),
     "ours": ours,
 }
-RATES = {name: (3e-3, 6e-3) if "our" in name else (5e-4, 1e-3, 2e-3) for name in CONTESTANTS}
+RATES = {name: (1.5e-3, 3e-3, 6e-3) if "our" in name else (5e-4, 1e-3, 2e-3, 4e-3) for name in CONTESTANTS}
 # What `choose` found.
 SETTINGS: dict[str, Settings] = {}
 EQUAL_TIME = "ours, equal time"
+LIBRARIES = tuple(name for name in CONTESTANTS if name != "ours")
+
+
+def built(name: str, seed: int) -> Contestant:
+    """An untrained contestant.
+
+    Raises:
+        ValueError: if it is larger or smaller than the others.
+    """
+    torch.manual_seed(seed)
+    contestant = CONTESTANTS["ours" if name == EQUAL_TIME else name]()
+    if abs(parameters(contestant) / LIKE - 1) > 0.05:
+        raise ValueError(f"{name}: {parameters(contestant)} parameters are not within 5 % of {LIKE}")
+    return contestant
+
+
+def parameters(contestant: Contestant) -> int:
+    return sum(p.numel() for p in contestant.network.parameters())
 
 
 def scored(pixels: np.ndarray, split: str) -> dict[str, float]:
     """Fréchet distance and KID to the real images of a split."""
-    judge = classifier.load("fashion-mnist")
-    drawn, real = judge.features(pixels), reference(split)
+    drawn, real = classifier.load("fashion-mnist").features(pixels), reference(split)
     return {"Fréchet": metrics.frechet(drawn, real), "KID": metrics.kid(drawn, real)}
 
 
@@ -350,129 +376,180 @@ def reference(split: str) -> np.ndarray:
     return classifier.load("fashion-mnist").features(pictures(split).pixels)
 
 
-def parameters(contestant: Contestant) -> int:
-    return sum(p.numel() for p in contestant.network.parameters())
+# The jobs, each in a process of its own. They return what is written as JSON.
 
 
-def choosing(name: str, rate: float) -> dict[str, Any]:
-    """Validation scores of one rate, with every sampler and with last and averaged weights."""
-    contestant = CONTESTANTS[name]()
-    contestant.train(STEPS // 2, rate, seed=100)
+def rating(out: Path, name: str, rate: float, steps: int, n: int) -> dict[str, Any]:
+    """Validation scores of a learning rate, with averaged and with last weights."""
+    contestant = built(name, seed=100)
+    contestant.train(steps, rate, seed=100)
     averages = (True, False) if isinstance(contestant, Published) else (True,)
-    scores = {
-        f"{evaluations} {sampler} {'averaged' if averaged else 'last'}": scored(
-            contestant.draw(N, evaluations, 100, sampler, averaged), "validation"
-        )["Fréchet"]
-        for averaged in averages
+    drawn = {averaged: contestant.draw(n, 20, 100, contestant.samplers[0], averaged) for averaged in averages}
+    return {str(averaged): scored(pixels, "validation")["Fréchet"] for averaged, pixels in drawn.items()}
+
+
+def stepping(out: Path, name: str, rate: float, averaged: bool, steps: int, n: int) -> dict[str, Any]:
+    """Validation scores of every sampler at every number of evaluations."""
+    contestant = built(name, seed=100)
+    contestant.train(steps, rate, seed=100)
+    return {
+        sampler: [
+            scored(contestant.draw(n, evaluations, 100, sampler, averaged), "validation")["Fréchet"]
+            for evaluations in EVALUATIONS
+        ]
         for sampler in contestant.samplers
-        for evaluations in EVALUATIONS[:2]
     }
-    return {"name": name, "rate": rate, "scores": scores}
 
 
-def comparing(name: str, seed: int, steps: int, sheet: str) -> dict[str, Any]:
-    """Test scores of one row and one seed."""
-    contestant = (ours if name == EQUAL_TIME else CONTESTANTS[name])()
-    settings = SETTINGS["ours" if name == EQUAL_TIME else name]
+def comparing(
+    out: Path, name: str, seed: int, steps: int, rate: float, averaged: bool, samplers: list[str], n: int
+) -> dict[str, Any]:
+    """Test scores of one row and one seed; beside them a sheet of images."""
+    contestant = built(name, seed)
     start = time.perf_counter()
-    contestant.train(steps, settings.rate, seed)
-    seconds, scores = time.perf_counter() - start, {}
-    for evaluations, sampler in zip(EVALUATIONS, settings.samplers, strict=True):
-        pixels = contestant.draw(N, evaluations, seed, sampler, settings.averaged)
-        scores[str(evaluations)] = scored(pixels, "test")
-    Gallery(pixels[:32], [""] * 32).plot(sheet, columns=8)
-    return {
-        "name": name,
-        "seed": seed,
-        "steps": steps,
-        "seconds": seconds,
-        "parameters": parameters(contestant),
-        "scores": scores,
-    }
+    contestant.train(steps, rate, seed)
+    seconds, scores = time.perf_counter() - start, []
+    for evaluations, sampler in zip(EVALUATIONS, samplers, strict=True):
+        pixels = contestant.draw(n, evaluations, seed, sampler, averaged)
+        scores.append(scored(pixels, "test"))
+        Gallery(pixels[:32]).plot(out.with_suffix(f".{evaluations}.png"), columns=8)
+    return {"seconds": seconds, "parameters": parameters(contestant), "scores": scores}
 
 
-def timing(name: str, turn: int) -> dict[str, Any]:
-    """Images a second of a training run, and the peak memory of its process."""
-    contestant = CONTESTANTS[name]()
-    contestant.train(3, 1e-4, seed=0)
+def timing(out: Path, name: str, turn: int, steps: int) -> dict[str, Any]:
+    """Images a second of a training run, and how much memory it takes beyond what was there before it."""
+    contestant = built(name, seed=turn)
+    pictures("train"), pictures("validation")
+    before = peak()
+    contestant.train(3, 1e-4, seed=turn)
     start = time.perf_counter()
-    contestant.train(TIMED, 1e-4, seed=turn)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-    return {
-        "name": name,
-        "parameters": parameters(contestant),
-        "images a second": TIMED * BATCH / seconds,
-        "MiB": peak,
-    }
+    contestant.train(steps, 1e-4, seed=turn)
+    rate = steps * BATCH / (time.perf_counter() - start)
+    return {"parameters": parameters(contestant), "rate": rate, "MiB": peak(), "own MiB": peak() - before}
 
 
-JOBS: dict[str, Callable[..., dict[str, Any]]] = {"choose": choosing, "compare": comparing, "speed": timing}
+def peak() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def slug(*words: object) -> str:
-    return re.sub(r"\W+", "-", " ".join(str(word) for word in words))
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "rate": rating,
+    "samplers": stepping,
+    "compare": comparing,
+    "speed": timing,
+}
 
 
-def done(folder: Path, job: str, threads: int, **arguments: Any) -> dict[str, Any]:
+def done(folder: Path, job: str, threads: int, key: str, **asked: Any) -> dict[str, Any]:
     """The result of a job, worked out in a process of its own unless it lies in the folder."""
-    path = folder / f"{slug(job, *arguments.values())}.json"
-    if not path.is_file():
-        command = [sys.executable, "-m", "benchmarks.images_peers", "job", job, json.dumps(arguments)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        found = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
-        path.write_text(found.splitlines()[-1])
-        print(path.name, "is done", file=sys.stderr, flush=True)
-    return json.loads(path.read_text())
+    path = folder / re.sub(r"[^\w.]+", "-", f"{job} {key}.json")
+    if path.is_file() and (found := json.loads(path.read_text()))["asked"] == asked:
+        return found["result"]
+    command = [sys.executable, "-m", "benchmarks.images_peers", "job", job, json.dumps(asked), str(path)]
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, check=True)
+    print(path.name, "is done", file=sys.stderr, flush=True)
+    return json.loads(path.read_text())["result"]
 
 
-def all_done(folder: Path, job: str, many: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of many jobs, two at a time."""
+def work(job: str, asked: dict[str, Any], path: Path) -> None:
+    """Does a job in this process."""
+    declared = declare_vision()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    result = JOBS[job](path, **asked)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"asked": asked, "result": result}))
+    new.replace(path)
+    del declared
+
+
+def at_once(tasks: list[Callable[[], Any]]) -> list[Any]:
+    """The results of tasks that are worked on two at a time."""
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda arguments: done(folder, job, 1, **arguments), many))
+        return list(pool.map(lambda task: task(), tasks))
 
 
 def choose(folder: Path) -> None:
-    """For every row the Fréchet distances to validation images that SETTINGS come from."""
-    many = [{"name": name, "rate": rate} for name in CONTESTANTS for rate in RATES[name]]
-    for result in all_done(folder, "choose", many):
-        scores = ", ".join(f"{how}: {value:.1f}" for how, value in result["scores"].items())
-        print(f"{result['name']}, {result['rate']:g}: {scores}")
+    """Prints SETTINGS: for every row the rate, weights and samplers that do best on validation images."""
+    brief = {"steps": CHOSEN_STEPS, "n": CHOSEN_N}
+
+    def rated(name: str, rate: float) -> dict[str, float]:
+        return done(folder, "rate", 1, f"{name} {rate}", name=name, rate=rate, **brief)
+
+    def stepped(name: str, rate: float, averaged: bool) -> dict[str, list[float]]:
+        asked = {"name": name, "rate": rate, "averaged": averaged}
+        return done(folder, "samplers", 1, f"{name} {rate} {averaged}", **asked, **brief)
+
+    pairs = [(name, rate) for name in CONTESTANTS for rate in RATES[name]]
+    scores = dict(zip(pairs, at_once([partial(rated, *pair) for pair in pairs]), strict=True))
+    best = {}
+    for name in CONTESTANTS:
+        own = {
+            (rate, averaged == "True"): score
+            for rate in RATES[name]
+            for averaged, score in scores[name, rate].items()
+        }
+        best[name] = min(own, key=lambda way, own=own: own[way])
+        print(f"# {name}: " + ", ".join(f"{way}: {score:.1f}" for way, score in own.items()))
+    every = at_once([partial(stepped, name, *best[name]) for name in CONTESTANTS])
+    for name, found in zip(CONTESTANTS, every, strict=True):
+        print(f"# {name}: {found}")
+        samplers = tuple(min(found, key=lambda s, i=i: found[s][i]) for i in range(len(EVALUATIONS)))
+        print(f"    {name!r}: {Settings(*best[name], samplers)},")
 
 
 def compare(folder: Path) -> None:
     """The table of every row at every number of evaluations: means of three seeds, lowest and highest."""
+    if missing := [name for name in CONTESTANTS if name not in SETTINGS]:
+        raise SystemExit(f"SETTINGS has nothing for {', '.join(missing)}: run `choose` first")
 
     def row(name: str, seed: int, steps: int) -> dict[str, Any]:
-        sheet = str(folder / f"{slug(name)}-{seed}.png")
-        return {"name": name, "seed": seed, "steps": steps, "sheet": sheet}
+        settings = SETTINGS["ours" if name == EQUAL_TIME else name]
+        asked = asdict(settings) | {"samplers": list(settings.samplers)}
+        asked |= {"name": name, "seed": seed, "steps": steps, "n": N}
+        return done(folder, "compare", 1, f"{name} {seed}", **asked)
 
-    results = all_done(folder, "compare", [row(name, seed, STEPS) for seed in SEEDS for name in CONTESTANTS])
-    seconds = {
-        name: mean(result["seconds"] for result in results if result["name"] == name) for name in CONTESTANTS
+    pairs = [(name, seed) for seed in SEEDS for name in CONTESTANTS]
+    results = at_once([partial(row, *pair, STEPS) for pair in pairs])
+    rows = {
+        name: [r for pair, r in zip(pairs, results, strict=True) if pair[0] == name] for name in CONTESTANTS
     }
-    longer = round(STEPS * min(seconds[name] for name in CONTESTANTS if name != "ours") / seconds["ours"])
-    results += all_done(folder, "compare", [row(EQUAL_TIME, seed, longer) for seed in SEEDS])
-    floor = [scored(pictures("train").pixels[seed * N : (seed + 1) * N], "test") for seed in SEEDS]
-    heads = [f"{measure}, {count}" for measure in ("Fréchet", "KID") for count in EVALUATIONS]
+    seconds = {name: mean(result["seconds"] for result in own) for name, own in rows.items()}
+    steps = dict.fromkeys(rows, STEPS)
+    steps[EQUAL_TIME] = round(STEPS * min(seconds[name] for name in LIBRARIES) / seconds["ours"])
+    rows[EQUAL_TIME] = at_once([partial(row, EQUAL_TIME, seed, steps[EQUAL_TIME]) for seed in SEEDS])
+    real = np.random.default_rng(0).permutation(len(pictures("train")))
+    floor = [scored(pictures("train").pixels[real[seed * N : (seed + 1) * N]], "test") for seed in SEEDS]
+    columns = [(measure, i) for measure in ("Fréchet", "KID") for i in range(len(EVALUATIONS))]
+    heads = [f"{measure}, {EVALUATIONS[i]}" for measure, i in columns]
     print(
         "| row | parameters | images | seconds | " + " | ".join(heads) + " |\n|" + "---|" * (4 + len(heads))
     )
-    for name in (*CONTESTANTS, EQUAL_TIME):
-        own = [result for result in results if result["name"] == name]
-        cells = [
-            spread([result["scores"][str(count)][measure] for result in own])
-            for measure in ("Fréchet", "KID")
-            for count in EVALUATIONS
-        ]
-        print(
-            f"| {name} | {own[0]['parameters'] / 1e6:.2f}M | {own[0]['steps'] * BATCH} | "
-            f"{mean(result['seconds'] for result in own):.0f} | " + " | ".join(cells) + " |"
-        )
-    cells = [
-        spread([score[measure] for score in floor]) for measure in ("Fréchet", "KID") for _ in EVALUATIONS
-    ]
+    for name, own in rows.items():
+        cells = [spread([result["scores"][i][measure] for result in own]) for measure, i in columns]
+        spent = mean(result["seconds"] for result in own)
+        about = f"{own[0]['parameters'] / 1e6:.2f}M | {steps[name] * BATCH} | {spent:.0f}"
+        print(f"| {name} | {about} | " + " | ".join(cells) + " |")
+    cells = [spread([score[measure] for score in floor]) for measure, _ in columns]
     print("| real images | | | | " + " | ".join(cells) + " |")
+    chart(rows, floor, Path(__file__).parents[1] / "docs/figures/images-peers.png")
+
+
+def chart(rows: dict[str, list[dict[str, Any]]], floor: list[dict[str, float]], file: Path) -> None:
+    """Fréchet distance against network evaluations, a line a row, with the range of the seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    for name, own in rows.items():
+        values = np.array([[score["Fréchet"] for score in result["scores"]] for result in own])
+        style = "--" if "our engine" in name else "-" if name in LIBRARIES else "-."
+        axis.plot(EVALUATIONS, values.mean(0), style, marker="o", markersize=3, label=name)
+        axis.fill_between(EVALUATIONS, values.min(0), values.max(0), alpha=0.15)
+    axis.axhline(mean(score["Fréchet"] for score in floor), color="black", linestyle=":", label="real images")
+    axis.set(xlabel="network evaluations", ylabel="Fréchet distance", yscale="log", xticks=EVALUATIONS)
+    axis.legend(fontsize=7)
+    figure.savefig(file, dpi=120)
 
 
 def spread(values: list[float]) -> str:
@@ -484,39 +561,50 @@ def spread(values: list[float]) -> str:
 def speed(folder: Path) -> None:
     """Images a second on two threads, the rows taking turns."""
     names = [name for name in CONTESTANTS if "our engine" not in name]
-    results = [done(folder, "speed", 2, name=name, turn=turn) for turn in range(TURNS) for name in names]
-    print("| | parameters | images a second | MiB |\n|---|---|---|---|")
+    results = {
+        (turn, name): done(folder, "speed", 2, f"{name} {turn}", name=name, turn=turn, steps=TIMED)
+        for turn in range(TURNS)
+        for name in names
+    }
+    print("| | parameters | images a second | peak MiB | of these, by training |\n|" + "---|" * 5)
     for name in names:
-        own = [result for result in results if result["name"] == name]
-        rates, peak = [result["images a second"] for result in own], max(result["MiB"] for result in own)
+        own = [results[turn, name] for turn in range(TURNS)]
+        rates = [result["rate"] for result in own]
         pace = f"{median(rates):.0f} ({min(rates):.0f}–{max(rates):.0f})"
-        print(f"| {name} | {own[0]['parameters'] / 1e6:.2f}M | {pace} | {peak:.0f} |")
+        memory = " | ".join(f"{median(result[kind] for result in own):.0f}" for kind in ("MiB", "own MiB"))
+        print(f"| {name} | {own[0]['parameters'] / 1e6:.2f}M | {pace} | {memory} |")
 
 
-def declare_vision() -> torch.library.Library:
+def declare_vision() -> torch.library.Library | None:
     """Lets torchvision's build for GPUs, which the peers import, load beside a CPU build of torch.
 
-    Two operators that it looks for are declared, as long as the result lives; no peer calls them here.
+    Where it does not load, two operators that it looks for are declared, as long as the result lives; no peer
+    calls them here.
     """
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        with suppress(RuntimeError):  # there already: a working build
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
+        return library
+    return None
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("choose", "compare", "speed", "job"))
-    parser.add_argument("job", nargs="*", help="for `job` alone: its name and arguments, as JSON")
+    parts = {"choose": (choose,), "compare": (compare,), "speed": (speed,), "both": (compare, speed)}
+    parser.add_argument("what", nargs="?", choices=(*parts, "job"), default="both")
+    parser.add_argument("job", nargs="*", help="for `job` alone: its name, its arguments as JSON, a file")
     parser.add_argument("--folder", type=Path, default=Path("runs/images_peers"), help="of the results")
     chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
     if chosen.what == "job":
-        declared = declare_vision()
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-        print("\n" + json.dumps(JOBS[chosen.job[0]](**json.loads(chosen.job[1]))))
+        work(chosen.job[0], json.loads(chosen.job[1]), Path(chosen.job[2]))
     else:
-        chosen.folder.mkdir(parents=True, exist_ok=True)
-        {"choose": choose, "compare": compare, "speed": speed}[chosen.what](chosen.folder)
+        for part in parts[chosen.what]:
+            part(chosen.folder)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from domains.images.adapter import ImageAdapter, fitted, restored
+from domains.images.adapter import ImageAdapter, check_classes, fitted, restored
 from domains.images.backbone import DiT, UNet, coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.model import ImageModel
@@ -43,7 +43,9 @@ class DrawRequest(SampleRequest):
     plot: Path | None = option(None, "Draw all images on one sheet (.png).")
     label: str | None = option(None, "A class, by name. [default: any]")
     caption: str | None = option(None, "What to draw in words, for models that were trained on captions.")
-    strength: float = option(0.5, "With --data: how far to go from that image, 0 to 1.")
+    strength: float | None = option(
+        None, "With --data: how far to go from that image, 0 to 1. [default: 0.5]"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,7 @@ class Images(Domain):
         classes = self.dataset(source, "train", model.recipe).pictures.classes
         new = tuple(name for name in classes if name.casefold() not in known)
         if new:
+            check_classes(new)
             model.adapter = replace(model.adapter, classes=(*model.adapter.classes, *new))
             model.recipe = replace(model.recipe, classes=len(model.adapter.classes))
             cast(UNet | DiT, model.denoiser.network).condition.grow(len(new))
@@ -105,8 +108,13 @@ class Images(Domain):
                 warnings.warn(f"files left out ({len(pictures.unreadable)}): {some}", stacklevel=2)
             if any(pictures.captions) and not recipe.words and split == "train":
                 warnings.warn("the captions are left out: this model reads none", stacklevel=2)
-            pictures = replace(pictures, labels=_translated(pictures, adapter), classes=adapter.classes)
-        return ImageItems(pictures, recipe, adapter)
+            labels = _translated(pictures, adapter)
+            if split == "train" and ((labels < 0) & (pictures.labels >= 0)).any():
+                some = "images of classes that the model does not know are trained as of no class"
+                warnings.warn(some, stacklevel=2)
+            pictures = replace(pictures, labels=labels, classes=adapter.classes)
+        # what a model is judged by are images as they are
+        return ImageItems(pictures, recipe if split == "train" else replace(recipe, augment=0.0), adapter)
 
     def adapter(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageAdapter:
         return fitted(dataset.pictures, recipe.framing)
@@ -126,11 +134,14 @@ class Images(Domain):
         return Pictures(pixels[:, None], labels.astype(np.int64), ("square", "disc"))
 
     def sample(self, model: ImageModel, request: DrawRequest) -> list[Path]:
+        if request.strength is not None and request.data is None:
+            raise OptionError("--strength says how far to go from an image: give that by --data")
         if request.data is not None:
             drawn = model.edit(
                 request.data,
-                request.strength,
+                0.5 if request.strength is None else request.strength,
                 request.n,
+                sampler=request.sampler,
                 label=request.label,
                 caption=request.caption,
                 steps=request.steps,
@@ -163,28 +174,30 @@ class Images(Domain):
         held = "test" if request.data is None else "validation"
         real, floor = (read(source, model.adapter.framing, split=split) for split in (held, "train"))
         judge = classifier.load(model.recipe.source)
-        asked = np.arange(request.n) % max(len(model.adapter.classes), 1)
+        wanted = _translated(real, model.adapter)
+        wanted = np.sort(wanted)[np.arange(request.n) * len(wanted) // request.n]  # in the same proportions
         drawn = model.sample(
             request.n,
-            label=[int(one) for one in asked] if model.adapter.classes else None,
+            label=[None if one < 0 else int(one) for one in wanted],
             steps=request.steps,
             guidance=request.guidance,
             seed=request.seed,
         )
-        known = model.adapter.classes == judge.classes  # else it cannot tell the model's classes
-        return metrics.score(
+        known = model.adapter.classes == judge.classes and (wanted >= 0).all()
+        scores = metrics.score(
             drawn.pixels,
             real.pixels,
             floor.pixels,
             judge,
-            labels=asked if known else None,
+            labels=wanted if known else None,
             floor_labels=floor.labels if known and floor.classes == judge.classes else None,
             seed=request.seed,
-        ).reset_index(names="measure")
+        )
+        return scores.reset_index(names="measure").assign(features=model.recipe.source)
 
     def demo(self, model: ImageModel, folder: Path) -> list[Path]:
         """Draws every class, fills in the lower half of an image, and shows one coming out of noise."""
-        classes = range(len(model.adapter.classes))
+        classes = range(len(model.adapter.classes)) or [None]
         drawn = model.sample(8 * len(classes), label=[one for one in classes for _ in range(8)], seed=0)
         size = model.adapter.framing.size
         lower = np.arange(size)[:, None].repeat(size, 1) >= size // 2
@@ -193,7 +206,7 @@ class Images(Domain):
             "images-inpainted.png": model.inpaint(drawn[0], lower, 8, seed=1).plot(
                 folder / "images-inpainted.png", columns=8
             ),
-            "images-strip.png": model.strip(0, seed=2).plot(folder / "images-strip.png", columns=8),
+            "images-strip.png": model.strip(classes[0], seed=2).plot(folder / "images-strip.png", columns=8),
         }
         return list(files.values())
 

@@ -1,7 +1,9 @@
 """Between images and what the network sees: pixels of mean 0 and variance 1."""
 
+import operator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ import torch
 from domains.images.data.pictures import Framing, Pictures
 from zoo import typed
 from zoo.domain import Adapter
+from zoo.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class ImageAdapter(Adapter):
     def state(self) -> dict[str, Any]:
         return asdict(self) | {"classes": list(self.classes)}
 
-    def label(self, name: str | int | None) -> int:
+    def label(self, name: str | SupportsIndex | None) -> int:
         """The index of a class, given its name or index; None is the class "none".
 
         Raises:
@@ -45,16 +48,34 @@ class ImageAdapter(Adapter):
         """
         if name is None:
             return len(self.classes)
-        if isinstance(name, int) and 0 <= name < len(self.classes):
-            return name
-        folded = [known.casefold() for known in self.classes]
-        if isinstance(name, str) and name.casefold() in folded:
-            return folded.index(name.casefold())
+        if isinstance(name, str):
+            alike = [known.casefold() for known in self.classes]
+            if name.casefold() in alike:
+                return alike.index(name.casefold())
+        elif isinstance(name, SupportsIndex) and not isinstance(name, bool):
+            index = operator.index(name)
+            if 0 <= index < len(self.classes):
+                return index
         raise KeyError(name)
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Refuses classes that cannot be told apart by name.
+
+    Raises:
+        DataError: if two differ in case alone.
+    """
+    alike: dict[str, str] = {}
+    for name in classes:
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            raise DataError(
+                f"classes {other!r} and {name!r} differ in case alone: rename one, or make them one"
+            )
 
 
 def fitted(pictures: Pictures, framing: Framing) -> ImageAdapter:
     """The adapter of these images."""
+    check_classes(pictures.classes)
     part = pictures.pixels[:: max(len(pictures) // 10_000, 1)] / 255.0
     return ImageAdapter(framing, pictures.classes, float(part.mean()), max(float(part.std()), 1e-3))
 

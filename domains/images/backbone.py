@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from domains.images.augment import KINDS
 from zoo.nn import Attention, FourierFeatures, ModulatedBlock, ModulatedConvBlock, groups, start_at_zero
 
 Width = Annotated[int, Ge(4), Le(8192)]
@@ -31,7 +32,7 @@ class UNetSize:
         patch: pixels that are folded into channels, each way.
         widths: channels of each level; from level to level the resolution halves.
         depths: blocks of each level, on the way down and on the way up.
-        attention: whether a level has attention.
+        attention: whether a level has attention, between the way down and the way up.
         condition: width of the condition.
         dropout: in the blocks.
     """
@@ -70,7 +71,10 @@ SIZES: dict[str, Size] = {
 
 
 class Condition(nn.Module):
-    """Noise level (B,) and class (B,) as one vector (B, width); the class after the last is "none"."""
+    """Noise level (B,) and class (B,) as one vector (B, width); the class after the last is "none".
+
+    In training, `augmented` (B, KINDS) may say what was done to an image.
+    """
 
     def __init__(self, width: int, classes: int):
         super().__init__()
@@ -78,6 +82,8 @@ class Condition(nn.Module):
         self.embed = nn.Linear(self.level.width, width)
         self.classes = nn.Embedding(classes + 1, width)
         self.mix = nn.Linear(width, width)
+        self.augmented = nn.Linear(KINDS, width, bias=False)
+        start_at_zero(self.augmented)
 
     def grow(self, more: int) -> None:
         """Adds classes after the others, each at the start like "none"."""
@@ -87,7 +93,8 @@ class Condition(nn.Module):
         )
 
     def forward(self, noise: Tensor, cond: dict[str, Tensor]) -> Tensor:
-        h = self.embed(self.level(noise)) + self.classes(cond["label"])
+        done = cond["augmented"] if "augmented" in cond else noise.new_zeros(noise.shape[0], KINDS)
+        h = self.embed(self.level(noise)) + self.classes(cond["label"]) + self.augmented(done)
         return F.silu(self.mix(F.silu(h)))
 
 
@@ -108,14 +115,15 @@ class UNet(nn.Module):
         self.patch = size.patch
         self.condition = Condition(size.condition, classes)
         self.stem = nn.Conv2d((channels + 1) * size.patch**2, size.widths[0], 3, padding=1)
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.down, self.attention, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, (width, depth, attends) in enumerate(
             zip(size.widths, size.depths, size.attention, strict=True)
         ):
-            make = (width, size.condition, size.dropout, attends, context)
-            self.down.append(nn.ModuleList(Level(width, *make) for _ in range(depth)))
-            self.up.append(nn.ModuleList(Level(2 * width, *make) for _ in range(depth)))
+            make = (width, size.condition, size.dropout)
+            self.down.append(nn.ModuleList(ModulatedConvBlock(width, *make) for _ in range(depth)))
+            self.attention.append(nn.ModuleList([Attention(width, context=context)] if attends else []))
+            self.up.append(nn.ModuleList(ModulatedConvBlock(2 * width, *make) for _ in range(depth)))
             if level + 1 < len(size.widths):
                 below = size.widths[level + 1]
                 self.shrink.append(nn.Conv2d(width, below, 3, stride=2, padding=1))
@@ -130,33 +138,19 @@ class UNet(nn.Module):
         kept: list[Tensor] = []
         for level, blocks in enumerate(self.down):
             for block in as_list(blocks):
-                h = block(h, condition, context)
+                h = block(h, condition)
                 kept.append(h)
+            for attention in as_list(self.attention[level]):
+                flat = attention(h.flatten(2).transpose(1, 2), context)
+                h = flat.transpose(1, 2).unflatten(2, h.shape[-2:])
             if level < len(self.shrink):
                 h = self.shrink[level](h)
         for level in reversed(range(len(self.up))):
             for block in as_list(self.up[level]):
-                h = block(torch.cat([h, kept.pop()], 1), condition, context)
+                h = block(torch.cat([h, kept.pop()], 1), condition)
             if level > 0:
                 h = self.grow[level - 1](F.interpolate(h, scale_factor=2.0))
         return unfolded(self.out(F.silu(self.norm(h))), self.patch)
-
-
-class Level(nn.Module):
-    """A block of a level of the U-Net, with attention or without."""
-
-    def __init__(self, wide_in: int, width: int, condition: int, dropout: float, attends: bool, context: int):
-        super().__init__()
-        self.block = ModulatedConvBlock(wide_in, width, condition, dropout)
-        self.attention = Attention(width, context=context) if attends else None
-
-    def forward(self, x: Tensor, condition: Tensor, context: Tensor | None) -> Tensor:
-        h = self.block(x, condition)
-        if self.attention is None:
-            return h
-        size = h.shape[-2:]
-        flat = self.attention(h.flatten(2).transpose(1, 2), context)
-        return flat.transpose(1, 2).unflatten(2, size)
 
 
 class DiT(nn.Module):

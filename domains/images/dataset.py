@@ -1,8 +1,9 @@
-"""Training images: drawn, mirrored, without their class or with a part given, as the recipe says."""
+"""Training images: drawn, augmented, without their class or with a part given, as the recipe says."""
 
 import torch
 
 from domains.images.adapter import ImageAdapter
+from domains.images.augment import augmented
 from domains.images.data.pictures import Pictures
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
@@ -11,7 +12,7 @@ from zoo.engine.denoiser import Batch
 
 
 class ImageItems(Dataset):
-    """Batches of images `(B, C, H, W)`, under `label` (B,) and, where the recipe reads any, `caption`."""
+    """Images `(B, C, H, W)` under `label` (B,); under `caption` and `augmented` where the recipe says so."""
 
     def __init__(self, pictures: Pictures, recipe: ImageRecipe, adapter: ImageAdapter | None):
         self.pictures, self.recipe, self.adapter = pictures, recipe, adapter
@@ -31,8 +32,8 @@ class ImageItems(Dataset):
         cond = {"label": torch.where(without | (label < 0), recipe.classes, label)}
         if self.captions is not None:
             cond["caption"] = torch.where(without[:, None], 0, self.captions[rows])
-        mirrored = (torch.rand(size, generator=generator) < 0.5 * recipe.flip)[:, None, None, None]
-        x = torch.where(mirrored, x.flip(-1), x)
+        if recipe.augment:
+            x, cond["augmented"] = augmented(x, recipe.augment, generator)
         return Batch(x, cond, self._masks(size, x, generator))
 
     def _masks(self, size: int, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from zoo.errors import OptionError
@@ -31,6 +32,11 @@ class Gallery(Sequence[Image.Image]):
             return Gallery(self.pixels[index], self.labels[index])
         return picture(self.pixels[index])
 
+    @property
+    def tensor(self) -> torch.Tensor:
+        """`(N, channels, H, W)`, float32 in [0, 1]."""
+        return torch.from_numpy(self.pixels).float() / 255
+
     def sheet(self, columns: int | None = None, zoom: int = 2) -> Image.Image:
         """All images on one sheet, row by row.
 
@@ -50,6 +56,7 @@ class Gallery(Sequence[Image.Image]):
     def plot(self, path: str | PathLike[str], columns: int | None = None) -> Path:
         """Writes the sheet to a picture file."""
         file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.sheet(columns).save(file)
         except (ValueError, KeyError):

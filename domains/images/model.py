@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from zoo.engine.inverse import Measured
 from zoo.errors import OptionError
 from zoo.model import Model
 
-Label = str | int | None
+Label = str | SupportsIndex | None
+SMALLEST = 4  # pixels of an image, each way
 ROWS = 256  # images that are drawn at once: bounds the memory
+DETERMINISTIC = "adams2"  # where an image is to be a function of its first noise alone
 
 
 class ImageModel(Model):
@@ -66,6 +68,7 @@ class ImageModel(Model):
         label: Label = None,
         caption: str | None = None,
         steps: int | None = None,
+        sampler: str | None = None,
         guidance: float | None = None,
         seed: int = 0,
     ) -> Gallery:
@@ -74,17 +77,16 @@ class ImageModel(Model):
         Args:
             image: of any size; brought to the model's own.
             mask: `(H, W)` of the model's size, or such a PIL image: true or white where to draw.
-            label, caption, steps, guidance, seed: as in `sample`.
+            label, caption, steps, sampler, guidance, seed: as in `sample`.
         """
         pixels, hidden = self._pixels(image), self._mask(mask)
-        gallery = self._draw(
-            self._asked(n, label, caption),
-            seed,
-            guidance,
-            steps=steps,
-            known=self.adapter.encode(pixels),
-            mask=hidden,
-        )
+        known, asked = self.adapter.encode(pixels), self._asked(n, label, caption)
+        if self.recipe.inpaint:
+            given: dict[str, Any] = {"known": known, "mask": hidden}
+        else:  # the network has never seen a part of an image: its estimates are made to agree with this one
+            on, there = known.to(self.device), hidden.to(self.device)
+            given = {"agree": lambda x: torch.where(there, x, on)}
+        gallery = self._draw(asked, seed, guidance, steps=steps, sampler=sampler, **given)
         return Gallery(np.where(hidden.numpy(), gallery.pixels, pixels), gallery.labels)
 
     def edit(
@@ -96,6 +98,7 @@ class ImageModel(Model):
         label: Label = None,
         caption: str | None = None,
         steps: int | None = None,
+        sampler: str | None = None,
         guidance: float | None = None,
         seed: int = 0,
     ) -> Gallery:
@@ -104,7 +107,7 @@ class ImageModel(Model):
         Args:
             image: of any size; brought to the model's own.
             strength: 0 gives the image back, 1 draws without it: the share of noise in the mixture.
-            label, caption, steps, guidance, seed: as in `sample`.
+            label, caption, steps, sampler, guidance, seed: as in `sample`.
         """
         if not 0 <= strength <= 1:
             raise OptionError(f"strength must lie in [0, 1], not {strength}")
@@ -112,7 +115,7 @@ class ImageModel(Model):
         if strength == 0:
             return Gallery(pixels.repeat(n, 0), self._names(asked))
         start = self.adapter.encode(pixels) if strength < 1 else None
-        return self._draw(asked, seed, guidance, steps=steps, start=start, strength=strength)
+        return self._draw(asked, seed, guidance, steps=steps, sampler=sampler, start=start, strength=strength)
 
     def upscale(
         self,
@@ -123,6 +126,7 @@ class ImageModel(Model):
         label: Label = None,
         caption: str | None = None,
         steps: int | None = None,
+        sampler: str | None = None,
         guidance: float | None = None,
         seed: int = 0,
     ) -> Gallery:
@@ -130,19 +134,21 @@ class ImageModel(Model):
 
         Args:
             image: `factor` times smaller than the model's size, or brought to that.
-            label, caption, steps, guidance, seed: as in `sample`.
+            label, caption, steps, sampler, guidance, seed: as in `sample`.
         """
         size = self.adapter.framing.size
-        if factor < 2 or size % factor:
-            raise OptionError(
-                f"factor must divide the model's {size} pixels, and be at least 2, not {factor}"
-            )
+        if factor < 2 or size % factor or size // factor < SMALLEST:
+            fitting = [str(n) for n in range(2, size // SMALLEST + 1) if size % n == 0]
+            raise OptionError(f"factor must be {' or '.join(fitting)} here, not {factor}")
+        factor = int(factor)
         small = self.adapter.encode(self._pixels(image, size // factor)).to(self.device)
 
         def agree(x: Tensor) -> Tensor:
             return x + F.interpolate(small - F.avg_pool2d(x, factor), scale_factor=float(factor))
 
-        drawn = self._draw(self._asked(n, label, caption), seed, guidance, steps=steps, agree=agree)
+        drawn = self._draw(
+            self._asked(n, label, caption), seed, guidance, steps=steps, sampler=sampler, agree=agree
+        )
         x = torch.from_numpy(drawn.pixels).float()
         means = torch.from_numpy(self._pixels(image, size // factor)).float()
         for _ in range(30):  # pixels end at 0 and 255, which moves the means of bright and dark blocks
@@ -165,7 +171,12 @@ class ImageModel(Model):
         ends = [Members(seed, (0,)).normal(self._shape) for seed in (a, b)]
         angle = torch.linspace(0, math.pi / 2, n).view(-1, 1, 1, 1)
         return self._draw(
-            asked, 0, guidance, steps=steps, noise=angle.cos() * ends[0] + angle.sin() * ends[1]
+            asked,
+            0,
+            guidance,
+            steps=steps,
+            sampler=DETERMINISTIC,
+            noise=angle.cos() * ends[0] + angle.sin() * ends[1],
         )
 
     def strip(
@@ -180,12 +191,14 @@ class ImageModel(Model):
         """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
         own = self.recipe.sampling
         path, steps = self.denoiser.path, own.steps if steps is None else steps
+        if min(frames, steps) < 1:
+            raise OptionError(f"frames and steps must be at least 1, not {frames} and {steps}")
         asked = self._asked(1, label, caption)
         x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
         states, times = [x], grid(path, steps, own.grid)
         with torch.no_grad():
             cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
-            states += list(SAMPLERS[own.sampler](self.denoiser, x, times, cond=cond))
+            states += list(SAMPLERS[DETERMINISTIC](self.denoiser, x, times, cond=cond))
         chosen = np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)
         # brought to unit variance, as the network sees them
         seen = [states[i] / sum(s**2 for s in path.landing(times[i])) ** 0.5 for i in chosen]
@@ -213,7 +226,8 @@ class ImageModel(Model):
     def _labels(self, label: Label | Sequence[Label], n: int) -> list[int]:
         if n < 1:
             raise OptionError(f"n must be at least 1, not {n}")
-        wanted = [label] * n if label is None or isinstance(label, str | int) else list(label)
+        given: Any = label
+        wanted = [given] * n if np.ndim(given) == 0 else list(given)
         if len(wanted) != n:
             raise OptionError(f"{len(wanted)} labels for {n} images: give one, or one for each")
         try:
@@ -247,6 +261,8 @@ class ImageModel(Model):
         weight = self.recipe.sampling.guidance if guidance is None else guidance
         if weight is None or weight == 1:
             return self.denoiser
+        if not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise OptionError(f"guidance must be a finite number, not {weight!r}")
         null = self._asked(1, None, None)
         return ClassifierFree(self.denoiser, weight, null)
 

@@ -23,7 +23,7 @@ class ImageRecipe(Recipe):
         classes: how many classes the network tells apart; set from the data.
         words: width of the vectors that stand for the words of a caption; 0 where there are no captions.
         network: its sizes.
-        flip: half of the training images are mirrored; not for what faces one way, like digits and shoes.
+        augment: probability that a training image is mirrored, and moved, and zoomed: see `augment.py`.
         drop: share of images that are trained without their class and caption, for guidance.
         inpaint: share of images with a part of them given.
     """
@@ -34,7 +34,7 @@ class ImageRecipe(Recipe):
     classes: Annotated[int, Ge(0), Le(100_000)] = 0
     words: Annotated[int, Ge(0), Le(4096)] = 0
     network: Size = SIZES["unet-tiny"]
-    flip: bool = False
+    augment: Share = 0.0
     drop: Share = 0.1
     inpaint: Share = 0.1
 
@@ -61,7 +61,7 @@ EDM = ImageRecipe(
         "Draws small images of a class, fills in, edits and enlarges images: a U-Net trained by "
         "the method of Karras et al. 2022 (EDM)."
     ),
-    limits="Made for images of one size and kind, those that it was trained on. It has seen no text.",
+    limits="Made for images of one size and kind, those that it was trained on.",
     licence="MIT",
 )
 FLOW = replace(

@@ -21,7 +21,8 @@ BUCKETS = 4096  # words that are told apart, at most
 def tokens(captions: Sequence[str]) -> Tensor:
     """Captions as numbers of their words, (N, WORDS), int64; 0 after the last.
 
-    A word's number is a hash, so that there is no vocabulary to keep: two words may share one.
+    A word is a run of letters and digits; its number is a hash, so that there is no vocabulary to keep, and
+    two words may share one. Words beyond WORDS are not read.
 
     >>> tokens(["A red shoe", "a shoe, red", ""])[:, :4].gt(0)
     tensor([[ True,  True,  True, False],

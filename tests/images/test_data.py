@@ -801,12 +801,13 @@ def test_cache_gives_what_memory_gives(many: Path, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_cache_is_made_anew(many: Path, decoded: list[int], tmp_path: Path, harm: str):
     first = read(many, COLOUR, cache=tmp_path / "cache")
     (entry,) = (tmp_path / "cache" / "images").iterdir()
-    path = entry / ("index.json" if harm == "index" else "all.npy")
+    path = entry / ("index.json" if harm == "index" else "all")
     data = path.read_bytes()
     if harm == "gone":
         path.unlink()
     elif harm == "pickle":
-        np.save(path, np.array([Trap()], object))
+        with path.open("wb") as file:
+            np.save(file, np.array([Trap()], object))
     else:
         middle = len(data) // 2
         flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
@@ -856,10 +857,13 @@ def test_without_a_place_for_the_cache_images_are_in_memory(many: Path, tmp_path
 
 
 def test_a_full_disk_leaves_images_in_memory(many: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    def full(*_: object) -> None:
+    fill = cache._fill
+
+    def full(*rest) -> None:
+        fill(*rest)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache._Rows, "add", full)
+    monkeypatch.setattr(cache, "_fill", full)
     assert len(read(many, COLOUR, cache=tmp_path / "cache")) == 80
     assert not list((tmp_path / "cache" / "images").iterdir())
 
@@ -954,3 +958,15 @@ def test_real_fashion_mnist(monkeypatch: pytest.MonkeyPatch):
     assert test.pixels.shape == (10000, 3, 14, 14)
     assert np.bincount(test.labels).tolist() == [1000] * 10
     assert test.classes[9] == "Ankle boot" and test.sources[0].licence == "MIT"
+
+
+def test_one_of_a_few_images_is_for_validation():
+    many = np.random.default_rng(0).integers(256, size=(400, 28, 28, 1)).astype(np.uint8)
+    train = read(many, Framing(), split="train").pixels
+    for few in (train[:2], train[:30]):  # by their content, all are for training
+        parts = [read(few, Framing(), split=split).pixels for split in ("train", "validation")]
+        assert [len(part) for part in parts] == [len(few) - 1, 1]
+        assert not {one.tobytes() for one in parts[0]} & {one.tobytes() for one in parts[1]}
+    files = [Image.fromarray(one[0]) for one in train[:30]]
+    listed = [read(files, Framing(), split=split).pixels for split in ("train", "validation")]
+    assert all((a == b).all() for a, b in zip(listed, parts, strict=True))

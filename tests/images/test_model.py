@@ -9,10 +9,12 @@ from PIL import Image
 
 import zoo
 from domains.images import domain
+from domains.images.augment import MOVED, ZOOMED, augmented
 from domains.images.backbone import UNetSize
+from domains.images.data import read
 from domains.images.data.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
-from zoo.errors import OptionError
+from zoo.errors import DataError, OptionError
 
 TINY = UNetSize(widths=(16, 32), depths=(1, 1), condition=32)
 
@@ -23,6 +25,13 @@ def model(request):
     brief = replace(recipe.training, steps=60, batch_size=16, validation_batches=1, validate_every=60)
     small = replace(recipe, network=TINY, training=brief)
     return zoo.train(domain, domain.example(), recipe=small, device="cpu", show=False)
+
+
+def replaced(model, **fields):
+    """A copy of a model with other fields of its recipe."""
+    other = model.copy()
+    other.recipe = replace(model.recipe, **fields)
+    return other
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ def test_enlarged_images_have_the_means_of_the_small_one(model, image):
     drawn = model.upscale(small, 2, 3, steps=6)
     means = drawn.pixels.reshape(3, 14, 2, 14, 2).mean((2, 4))
     assert np.abs(means - np.asarray(small)).max() <= 1
-    with pytest.raises(OptionError, match="factor must divide"):
+    with pytest.raises(OptionError, match="factor must be 2 or 4 or 7 here, not 3"):
         model.upscale(small, 3)
 
 
@@ -111,7 +120,7 @@ def test_checkpoints_draw_the_same(model, tmp_path):
 
 
 def test_batches_hide_a_part_of_some_and_the_class_of_some():
-    recipe = replace(EDM, classes=2, inpaint=0.5, drop=0.3, flip=False)
+    recipe = replace(EDM, classes=2, inpaint=0.5, drop=0.3)
     raw = domain.dataset(domain.example(), "train", recipe)
     data = domain.dataset(domain.example(), "train", recipe, domain.adapter(recipe, raw))
     batch = data.batch(400, torch.Generator().manual_seed(0))
@@ -134,7 +143,8 @@ def test_classes_of_new_data_are_matched_by_name(model):
     example = domain.example()
     other = Pictures(example.pixels, example.labels, ("Disc", "star"))
     plain = domain.dataset(other, "train", model.recipe).pictures
-    found = domain.dataset(other, "train", model.recipe, model.adapter).pictures
+    with pytest.warns(UserWarning, match="as of no class"):
+        found = domain.dataset(other, "train", model.recipe, model.adapter).pictures
     assert found.classes == ("square", "disc")
     assert (found.labels == np.where(plain.labels == 0, 1, -1)).all()
 
@@ -249,7 +259,8 @@ def test_captions_condition_what_is_drawn(reader, tmp_path):
 
 def test_captions_are_dropped_with_the_class_for_guidance(reader):
     example = domain.example()
-    told = replace(example, captions=("a square",) * len(example))
+    bare = np.full(len(example), -1)
+    told = replace(example, captions=("a square",) * len(example), labels=bare, classes=())
     data = domain.dataset(told, "train", replace(reader.recipe, drop=0.25), reader.adapter)
     batch = data.batch(400, torch.Generator().manual_seed(0))
     empty = (batch.cond["caption"] == 0).all(1)
@@ -270,3 +281,106 @@ def test_captions_for_models_that_read_none_are_refused_or_told(model):
 def test_there_is_a_caption_for_each_image_or_one_for_all(reader):
     with pytest.raises(OptionError, match="2 captions for 3 images"):
         reader.sample(3, caption=["a", "b"])
+
+
+def test_a_strength_without_an_image_is_refused(model):
+    with pytest.raises(OptionError, match="--data"):
+        domain.sample(model, domain.sample_request(strength=0.3))
+
+
+def test_galleries_are_images_arrays_and_tensors(model):
+    gallery = model.sample(3, steps=2)
+    assert [one.size for one in gallery] == [(28, 28)] * 3 and len(gallery[1:]) == 2
+    assert (np.asarray(gallery[1]) == gallery.pixels[1, 0]).all()
+    assert gallery.tensor.shape == (3, 1, 28, 28)
+    assert (read(gallery.tensor, Framing()).pixels == gallery.pixels).all()  # as they went out
+
+
+def test_augmented_images_are_told_and_the_others_are_as_they_were():
+    x = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    changed, done = augmented(x, 0.2, torch.Generator().manual_seed(1))
+    same = (done == 0).all(1)
+    assert 0.4 < same.float().mean() < 0.62  # .8³ = .51
+    assert (changed[same] == x[same]).all() and (changed[~same] != x[~same]).flatten(1).any(1).all()
+    mirrored = (done == torch.tensor([1.0, 0, 0, 0])).all(1)
+    assert mirrored.sum() > 10
+    torch.testing.assert_close(changed[mirrored], x[mirrored].flip(-1))
+
+
+def test_augmented_images_move_and_grow_as_told():
+    # a bright pixel off the middle: where it lies afterwards, and how far from the middle
+    x = torch.zeros(300, 1, 33, 33)
+    x[:, :, 16 - 6, 16 + 4] = 1.0
+    changed, done = augmented(x, 0.6, torch.Generator().manual_seed(2))
+    mass = changed[:, 0] / changed[:, 0].sum((1, 2), keepdim=True)
+    at = torch.linspace(-1, 1, 33) * (32 / 33)  # middles of pixels, in half sizes
+    right, down = (mass.sum(1) * at).sum(1), (mass.sum(2) * at).sum(1)
+    zoom, side, move = (ZOOMED * done[:, 3]).exp(), 1 - 2 * done[:, 0], MOVED * done[:, 1:3]
+    inside = (done[:, 1:].abs() < 2).all(1)
+    torch.testing.assert_close(right[inside], (zoom * side * 8 / 33 + move[:, 0])[inside], atol=0.02, rtol=0)
+    torch.testing.assert_close(down[inside], (zoom * -12 / 33 + move[:, 1])[inside], atol=0.02, rtol=0)
+
+
+def test_augmentation_is_a_condition_of_training_images_alone(model):
+    recipe = replace(model.recipe, augment=0.5)
+    train, held = (
+        domain.dataset(domain.example(), split, recipe, model.adapter).batch(
+            8, torch.Generator().manual_seed(0)
+        )
+        for split in ("train", "validation")
+    )
+    assert train.cond["augmented"].shape == (8, 4) and "augmented" not in held.cond
+    denoiser = model.copy().denoiser
+    denoiser.loss(train, torch.Generator().manual_seed(0)).mean().backward()
+    assert denoiser.network.condition.augmented.weight.grad.abs().max() > 0
+
+
+def test_labels_may_be_of_numpy_or_torch_and_nothing_odd(model):
+    square = model.sample(2, label=0, steps=2).pixels
+    for label in (np.int64(0), np.zeros(2, int), torch.zeros(2, dtype=torch.long), ["square", "SQUARE"]):
+        assert (model.sample(2, label=label, steps=2).pixels == square).all()
+    for odd in (True, 1.5, 2, -1, "circle"):
+        with pytest.raises(OptionError, match="no class"):
+            model.sample(2, label=odd)
+
+
+def test_classes_that_differ_in_case_alone_are_refused(model):
+    example = domain.example()
+    twins = Pictures(example.pixels, example.labels, ("Cat", "cat"))
+    with pytest.raises(DataError, match="'Cat' and 'cat'"):
+        zoo.train(domain, twins, recipe=model.recipe, show=False)
+    with pytest.raises(DataError, match="'Cat' and 'cat'"):
+        zoo.finetune(model, twins, show=False)
+
+
+def test_models_that_were_shown_no_parts_fill_in_all_the_same(model, image):
+    hidden = np.arange(28)[:, None].repeat(28, 1) >= 14
+    filled = replaced(model, inpaint=0.0).inpaint(image, hidden, 2, seed=0).pixels
+    assert (filled[:, 0, :14] == np.asarray(image)[:14]).all() and (filled[0] != filled[1]).any()
+
+
+def test_blends_and_strips_are_of_one_noise_whatever_the_sampler(model):
+    noisy = replaced(model, sampling=replace(model.recipe.sampling, sampler="sde"))
+    blend = noisy.interpolate(3, 4, n=4, label="disc").pixels
+    assert (blend == model.interpolate(3, 4, n=4, label="disc").pixels).all()
+    assert len(noisy.strip("disc", frames=4)) == 4
+
+
+def test_evaluation_asks_for_the_classes_of_the_data(model, monkeypatch):
+    asked = []
+
+    def sample(self, n, *, label, **others):
+        asked.extend(label)
+        return model_class_sample(self, n, label=label, **others)
+
+    model_class_sample = type(model).sample
+    monkeypatch.setattr(type(model), "sample", sample)
+    example = domain.example()
+    many = Pictures(
+        example.pixels[np.arange(2000) % 80]
+        ^ np.random.default_rng(0).integers(8, size=(2000, 1, 28, 28)).astype("u1"),
+        np.where(np.arange(2000) % 4 == 0, 0, 1),
+        ("disc", "star"),
+    )
+    domain.evaluate(model, domain.evaluate_request(data=many, n=200, steps=1))
+    assert 35 <= asked.count(1) <= 65 and asked.count(1) + asked.count(None) == 200  # a quarter are discs

@@ -10,7 +10,10 @@ of the images: about one in ten is for validation, whatever the order of the fil
 and equal images are on the same side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +22,10 @@ import pandas as pd
 from PIL import Image
 
 from domains.images.data import arrays, folder, known, packed, shards, table
-from domains.images.data.cache import Framed, framed
+from domains.images.data.cache import framed
 from domains.images.data.decode import SUFFIXES
 from domains.images.data.labels import encode
-from domains.images.data.parts import Found, Part, hint, named, numbered
+from domains.images.data.parts import Found, Part, Row, by_split
 from domains.images.data.pictures import Framing, Pictures
 from zoo import typed
 from zoo.errors import DataError, OptionError, one_line
@@ -51,7 +54,7 @@ def read(
         framing: what the images are to be like.
         split: None for all images, those of a test split included. A source without any splits is split by
             content; one without a validation split has it carved from its training images in the same way.
-            That of few images may be empty.
+            Of two images or more, one is for validation.
         labels: the column of a table that holds the labels, where there is a doubt.
         cache: where decoded pixels are kept if they come from more than 2,000 encoded images or 64 MiB; None
             for `$ZOO_CACHE`, else `~/.cache/diffusion-zoo`.
@@ -72,18 +75,16 @@ def read(
         raise OptionError(f"framing: {error}") from None
     found = _find(source, split, labels, hub)
     keys, side = _chosen(found, split)
-    codes, classes = encode(
-        {key: part.labels for key, part in found.parts.items()}, found.classes, found.where
-    )
-    every = [_pictures(found, key, side, codes[key], classes, framing, cache) for key in keys]
-    if len(every) == 1:
-        return every[0]
+    codes, classes = encode(found)
+    parts = [_pictures(found, key, side, codes[key], framing, cache) for key in keys]
+    pixels = [part.pixels for part in parts]
+    captions = tuple(caption for part in parts for caption in part.captions)
     return Pictures(
-        np.concatenate([part.pixels for part in every]),
-        np.concatenate([part.labels for part in every]),
+        pixels[0] if len(pixels) == 1 else np.concatenate(pixels),  # one alone may stay on the disk
+        np.concatenate([part.labels for part in parts]),
         classes,
-        tuple(caption for part in every for caption in part.captions),
-        tuple(line for part in every for line in part.unreadable),
+        captions if any(captions) else (),
+        tuple(line for part in parts for line in part.unreadable),
         found.sources,
     )
 
@@ -104,103 +105,89 @@ def _chosen(found: Found, split: str | None) -> tuple[list[str], str]:
 
 
 def _pictures(
-    found: Found,
-    key: str,
-    side: str,
-    codes: np.ndarray,
-    classes: tuple[str, ...],
-    framing: Framing,
-    cache: Path | None,
+    found: Found, key: str, side: str, codes: np.ndarray, framing: Framing, cache: Path | None
 ) -> Pictures:
-    part = found.parts[key]
-    read = framed(part, framing, side != "all", cache)
-    unreadable = tuple(one_line(f"{part.name(index)}: {why}") for index, why in read.unreadable)
-    _check_some(found, read, unreadable, side)
-    pixels, rows = read.sides[side].pixels, read.sides[side].rows
-    captioned = any(other.captions for other in found.parts.values())
-    captions = [part.captions[row] if part.captions else "" for row in map(int, rows)] if captioned else ()
-    marks = codes[rows] if len(codes) else np.full(len(rows), -1, np.int64)
-    return Pictures(pixels, marks, classes, tuple(captions), unreadable, found.sources)
-
-
-def _check_some(found: Found, read: Framed, unreadable: tuple[str, ...], side: str) -> None:
-    count = sum(len(each.rows) for each in read.sides.values())
-    if not count and not unreadable:
-        raise DataError(f"{found.where}: no images")
-    if not count:
-        raise DataError(
-            f"{found.where}: none of {len(unreadable)} images can be read; the first: {unreadable[0]}"
-        )
-    if side == "train" and not len(read.sides[side].rows):
-        raise DataError(f"{found.where}: all images are for validation, by their content; pass more images")
+    """One side of a part, with a caption for each image."""
+    part, where = found.parts[key], found.where
+    items = part.load()
+    if len(codes) not in (0, len(items)):
+        raise DataError(f"{where}: {len(codes)} labels for {len(items)} images; give one for each image")
+    if not len(items):
+        raise DataError(f"{where}: no images")
+    pixels, rows, failed = framed(items, framing, side, part.files, key, cache)
+    unreadable = tuple(one_line(f"{part.name(index)}: {why}") for index, why in failed)
+    if len(failed) == len(items):
+        raise DataError(f"{where}: none of {len(items)} images can be read; the first: {unreadable[0]}")
+    if side == "train" and not len(rows):
+        raise DataError(f"{where}: all images are for validation, by their content; pass more images")
+    captions = tuple(part.captions[int(row)] if part.captions else "" for row in rows)
+    labels = codes[rows] if len(codes) else np.full(len(rows), -1, np.int64)
+    return Pictures(pixels, labels, (), captions, unreadable)
 
 
 def _find(source: Any, split: str | None, labels: str | None, hub: Hub) -> Found:
     if isinstance(source, pd.DataFrame):
         return table.of_frame(source, None, labels, "the DataFrame")
-    if isinstance(source, str) and not source.strip():
-        raise DataError("an empty path: name a folder or file")
+    path, where = None, str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"
     if isinstance(source, str | Path) and source not in known.KNOWN:
+        if not where.strip():
+            raise DataError("an empty path: name a folder or file")
         path = Path(source).expanduser()
         if path.is_dir():
-            return folder.of_folder(path, labels, str(source))
+            return folder.of_folder(path, labels, where)
         if path.suffix.lower() in table.SUFFIXES and path.is_file():
-            return _table(path, labels, str(source))
+            if path.suffix.lower() == ".parquet" and shards.holds_images(path):
+                return shards.of_shards([path], labels, where)
+            return table.of_frame(table.read_table(path, where), path.parent, labels, where)
     if labels is not None:
         raise DataError(f"labels={labels!r} names a column, but there is no table in this source")
-    if isinstance(source, str | Path):
-        return known.of_name(str(source), split, hub) if source in known.KNOWN else _file(Path(source))
-    return _in_memory(source)
+    if path is not None:
+        return _file(path, where)
+    return known.of_name(source, split, hub) if isinstance(source, str) else _in_memory(source, where)
 
 
-def _table(path: Path, labels: str | None, where: str) -> Found:
-    if path.suffix.lower() == ".parquet" and shards.holds_images(path):
-        return shards.of_shards([path], labels, where)
-    return table.of_frame(table.read_table(path, where), path.parent, labels, where)
-
-
-def _file(source: Path) -> Found:
-    path, where = source.expanduser(), str(source)
+def _file(path: Path, where: str) -> Found:
     if not path.exists():
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = hint(path.name, beside) or hint(where.lower().replace("_", "-"), list(known.KNOWN))
+        near = get_close_matches(path.name, beside, n=1) or get_close_matches(
+            where.lower().replace("_", "-"), known.KNOWN, n=1
+        )
         raise DataError(
-            f"{where}: no such file or folder, nor a data set by name ({', '.join(known.KNOWN)}){near}"
+            f"{where}: no such file or folder, nor a data set by name ({', '.join(known.KNOWN)})"
+            + "".join(f"; did you mean {name!r}?" for name in near)
         )
     if path.suffix.lower() in (".npz", ".npy"):
         return packed.of_file(path, where)
-    if packed.is_idx_images(path.name):
+    if packed.IDX.fullmatch(path.name):
         return packed.of_idx([path], where)
     if path.suffix.lower() in SUFFIXES:
-        return Found(where, {"": Part(lambda: [path], named([path.name]), files=[path])})
+        return Found(where, by_split([Row(path, path.name)]))
     raise DataError(
         f"{where}: not a kind of file that the zoo reads: a folder, {', '.join(table.SUFFIXES)}, .npz, .npy, "
         f"idx files as MNIST has them, or an image ({', '.join(SUFFIXES)}); unpack archives first"
     )
 
 
-def _in_memory(source: Any) -> Found:
-    where = f"the {type(source).__name__}"
+def _in_memory(source: Any, where: str) -> Found:
     if isinstance(source, Pictures):
         items = np.moveaxis(source.pixels, 1, 3)
-        part = Part(lambda: items, numbered, source.labels, source.captions)
+        part = Part(lambda: items, labels=source.labels, captions=source.captions)
         return Found(where, {"": part}, source.classes, source.sources)
     if isinstance(source, tuple) and len(source) == 2 and arrays.is_array(source[0]):
         source = {"images": source[0], "labels": source[1]}
-    if isinstance(source, Mapping):
-        return packed.of_arrays(source, where)
     if arrays.is_array(source):
-        return packed.of_arrays({"images": source}, where)
+        source = {"images": source}
+    if isinstance(source, Mapping):
+        members = {key: partial(arrays.as_numpy, value) for key, value in source.items()}
+        return packed.of_arrays(members, where)
     if isinstance(source, Image.Image | bytes):
         source = [source]
-    labels: list[object] = []
+    labels: Sequence[object] = ()
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[0], list):
-        source, labels = source[0], list(source[1])
-        if len(labels) != len(source):
-            raise DataError(f"{where}: {len(labels)} labels for {len(source)} images; give one for each")
+        source, labels = source
     if not isinstance(source, list | tuple):
         raise DataError(
             f"cannot read images from {where}: pass a path, a name, an array, a list of images or a DataFrame"
         )
-    items, names = table.listed(source, None, where)
-    return Found(where, {"": Part(lambda: items, named(names), labels, files=table.files(items))})
+    part = by_split(Row(*image) for image in table.named(source, None, where)).get("", Part(list))
+    return Found(where, {"": replace(part, labels=labels)})

@@ -1,85 +1,63 @@
-"""Decoded pixels on disk, so that decoding does not starve training: written once, then mapped into memory.
+"""Framed images, kept on disk if there are many, so that decoding does not starve training.
 
-An entry is a folder named by a hash of what it was made from. It holds plain `.npy` files, one for each side
-of a split, so that no side is copied into memory, and `index.json`, whose first line is the hash of the rest.
+An entry is a folder named by a hash of what it was made from. It holds the bare pixels of each side of a
+split in a file of its own, so that none is copied into memory, and `index.json`, whose first line is the
+hash of the rest.
 """
 
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from shutil import rmtree
 
 import numpy as np
 
 from domains.images.data.decode import frame_all
-from domains.images.data.parts import Items, Part
+from domains.images.data.parts import Items
 from domains.images.data.pictures import Framing
-from domains.images.data.splits import held_out, is_held_out
 
-FORMAT = 1  # changes whenever the same files would give other pixels
+FORMAT = 2  # changes whenever the same files would give other pixels, or entries look otherwise
 MANY = 2000  # images from which on they are cached
 LARGE = 2**26  # bytes of the encoded files, likewise
 BLOCK = 2**24
+ONE_IN = 10  # images without a split of their own are for validation
+
+# Pixels (N, channels, size, size), uint8; the index of each in the source; the index of each that cannot be
+# read, and why.
+Framed = tuple[np.ndarray, np.ndarray, list[tuple[int, str]]]
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
-    """Framed images.
-
-    Attributes:
-        pixels: `(N, channels, size, size)`, uint8.
-        rows: `(N,)`, their indices in the part.
-    """
-
-    pixels: np.ndarray
-    rows: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Framed:
-    """The images of a part.
-
-    Attributes:
-        sides: under "train" and "validation" if the part was carved, else under "all".
-        unreadable: indices in the part, and why.
-    """
-
-    sides: Mapping[str, Side]
-    unreadable: Sequence[tuple[int, str]]
-
-
-def framed(part: Part, framing: Framing, carve: bool, cache: Path | None) -> Framed:
-    """All images of a part in a framing, from the cache if they are many and encoded.
-
-    Where no cache can be written, they are decoded into memory.
+def framed(
+    items: Items, framing: Framing, side: str, files: Sequence[Path], key: str, cache: Path | None
+) -> Framed:
+    """Images in a framing, from the cache if they are many and encoded, and if it can be written.
 
     Args:
-        part: what to decode.
-        framing: what the images are to be like.
-        carve: split them into training and validation.
-        cache: the folder of the cache; None for `$ZOO_CACHE`, else `~/.cache/diffusion-zoo`.
+        side: "train" or "validation" of a split by content, or "all".
+        files: what the images are read from; empty if they are in memory.
+        key: tells them from others in the same files.
     """
-    items = part.load()
-    if isinstance(items, np.ndarray) and items.shape[1:] == (framing.size, framing.size, framing.channels):
-        pixels = np.ascontiguousarray(np.moveaxis(items, 3, 1))
-        return _in_memory(pixels, np.arange(len(pixels)), [], carve)
-    files = [_state(path) for path in part.files]
-    if files and (len(items) > MANY or sum(size for _, size, _ in files) > LARGE):
-        key = json.dumps([FORMAT, asdict(framing), carve, part.key, files])
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    shape = (framing.channels, framing.size, framing.size)
+    if isinstance(items, np.ndarray) and items.shape[1:] == (*shape[1:], shape[0]):
+        return _sided(np.ascontiguousarray(np.moveaxis(items, 3, 1)), np.arange(len(items)), side, [])
+    states = [_state(path) for path in files]
+    if files and (len(items) > MANY or sum(size for _, size, _ in states) > LARGE):
+        sides = ("all",) if side == "all" else ("train", "validation")
+        about = json.dumps([FORMAT, asdict(framing), sides, key, states])
         home = cache or os.environ.get("ZOO_CACHE") or Path("~", ".cache", "diffusion-zoo")
-        entry = Path(home).expanduser() / "images" / name
-        found = _load(entry, framing) or _write(entry, items, framing, carve)
+        entry = Path(home).expanduser() / "images" / hashlib.sha256(about.encode()).hexdigest()[:32]
+        if (found := _load(entry, side, shape)) is None:
+            _write(entry, items, framing, sides)
+            found = _load(entry, side, shape)
         if found is not None:
             return found
-    pixels = np.empty((len(items), framing.channels, framing.size, framing.size), np.uint8)
+    pixels = np.empty((len(items), *shape), np.uint8)
     rows: list[int] = []
 
     def put(index: int, image: np.ndarray) -> None:
@@ -87,17 +65,32 @@ def framed(part: Part, framing: Framing, carve: bool, cache: Path | None) -> Fra
         rows.append(index)
 
     unreadable = frame_all(items, framing, put)
-    return _in_memory(pixels[: len(rows)], np.array(rows, np.int64), unreadable, carve)
+    return _sided(pixels[: len(rows)], np.array(rows, np.int64), side, unreadable)
 
 
-def _in_memory(
-    pixels: np.ndarray, rows: np.ndarray, unreadable: list[tuple[int, str]], carve: bool
-) -> Framed:
-    if not carve:
-        return Framed({"all": Side(pixels, rows)}, unreadable)
-    held = held_out(pixels)
-    sides = {"train": Side(pixels[~held], rows[~held]), "validation": Side(pixels[held], rows[held])}
-    return Framed(sides, unreadable)
+def _sided(pixels: np.ndarray, rows: np.ndarray, side: str, unreadable: list[tuple[int, str]]) -> Framed:
+    """The images of a side. Of two or more, one is always for validation: of few, chance may choose none."""
+    if side == "all":
+        return pixels, rows, unreadable
+    digests = [_digest(image) for image in pixels]
+    held = np.array([digest % ONE_IN == 0 for digest in digests], bool)
+    if len(held) > 1 and not held.any():
+        held = np.array([digest == min(digests) for digest in digests])
+    chosen = held if side == "validation" else ~held
+    return pixels[chosen], rows[chosen], unreadable
+
+
+def side_of(image: np.ndarray) -> str:
+    """The side of an image `(channels, size, size)`, uint8, without a split of its own.
+
+    Its own pixels decide, in the framing of the model: neither the order of the files nor other images
+    matter, and equal images are on the same side.
+    """
+    return "train" if _digest(image) % ONE_IN else "validation"
+
+
+def _digest(image: np.ndarray) -> int:
+    return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "big")
 
 
 def _state(path: Path) -> tuple[str, int, int]:
@@ -109,94 +102,49 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(path.absolute()), about.st_size, about.st_mtime_ns
 
 
-def _load(entry: Path, framing: Framing) -> Framed | None:
-    """The entry, if there is one that is whole."""
+def _load(entry: Path, side: str, shape: tuple[int, ...]) -> Framed | None:
+    """One side of an entry, if that is there and whole."""
     try:
         digest, _, text = (entry / "index.json").read_text().partition("\n")
         if hashlib.sha256(text.encode()).hexdigest() != digest:
             return None
         index = json.loads(text)
-        sides = {}
-        for name, about in index["sides"].items():
+        rows = np.array(index["rows"][side], np.int64)
+        pixels = np.empty((0, *shape), np.uint8)  # which cannot be mapped
+        if len(rows):
             # copy on write: whoever changes pixels in place changes their own copy alone
-            pixels = np.asarray(np.load(entry / f"{name}.npy", mmap_mode="c", allow_pickle=False))
-            rows = np.array(about["rows"], np.int64)
-            shape = (len(rows), framing.channels, framing.size, framing.size)
-            if pixels.shape != shape or pixels.dtype != np.uint8 or _checksum(pixels) != about["crc32"]:
-                return None
-            sides[name] = Side(pixels, rows)
-        return Framed(sides, [(row, why) for row, why in index["unreadable"]])
-    except (OSError, ValueError, EOFError):
+            pixels = np.asarray(np.memmap(entry / side, np.uint8, "c", shape=(len(rows), *shape)))
+        flat, crc = pixels.reshape(-1), 0
+        for start in range(0, len(flat), BLOCK):  # which also warms the system's own cache
+            crc = zlib.crc32(flat[start : start + BLOCK].data, crc)
+        return (pixels, rows, index["unreadable"]) if crc == index["crc32"][side] else None
+    except (OSError, ValueError):
         return None
 
 
-def _checksum(pixels: np.ndarray) -> int:
-    """Reads all of it, which also warms the system's own cache."""
-    flat, crc = pixels.reshape(-1), 0
-    for start in range(0, len(flat), BLOCK):
-        crc = zlib.crc32(flat[start : start + BLOCK].data, crc)
-    return crc
-
-
-class _Rows:
-    """An `.npy` file that grows by one image at a time."""
-
-    def __init__(self, file: BinaryIO, framing: Framing, most: int) -> None:
-        self.rows: list[int] = []
-        self.crc = 0
-        self._file = file
-        self._shape = (framing.channels, framing.size, framing.size)
-        self._header(most)
-
-    def _header(self, count: int) -> None:
-        about = {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._file, about)
-
-    def add(self, index: int, image: np.ndarray) -> None:
-        data = image.tobytes()
-        self._file.write(data)
-        self.crc = zlib.crc32(data, self.crc)
-        self.rows.append(index)
-
-    def finish(self) -> None:
-        """Writes the true count. NumPy leaves room for that: every header has space for 21 digits of it."""
-        self._file.seek(0)
-        self._header(len(self.rows))
-
-
-def _write(entry: Path, items: Items, framing: Framing, carve: bool) -> Framed | None:
-    """Decodes into an entry, which appears as a whole; None where nothing can be written."""
-    try:
+def _write(entry: Path, items: Items, framing: Framing, sides: Sequence[str]) -> None:
+    """Decodes into an entry, which appears as a whole."""
+    with suppress(OSError):  # there is no such place, the disk is full, or another process was faster
         entry.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
-    except OSError:
-        return None
-    try:
-        _fill(new, items, framing, carve)
-        new.chmod(0o755)  # temporary folders are private
-        shutil.rmtree(entry, ignore_errors=True)  # damaged, or else there would be no need to write
-        new.rename(entry)
-        return _load(entry, framing)
-    except OSError:
-        return _load(entry, framing)  # the disk is full, or another process was faster
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", dir=entry.parent) as new:
+            _fill(Path(new), items, framing, sides)
+            os.chmod(new, 0o755)  # temporary folders are private
+            rmtree(entry, ignore_errors=True)  # damaged, or else there would be no need to write
+            os.rename(new, entry)
 
 
-def _fill(folder: Path, items: Items, framing: Framing, carve: bool) -> None:
-    names = ("train", "validation") if carve else ("all",)
+def _fill(folder: Path, items: Items, framing: Framing, sides: Sequence[str]) -> None:
+    rows: dict[str, list[int]] = {side: [] for side in sides}
+    crc = dict.fromkeys(sides, 0)
     with ExitStack() as stack:
-        sides = {
-            name: _Rows(stack.enter_context(open(folder / f"{name}.npy", "wb")), framing, len(items))
-            for name in names
-        }
+        files = {side: stack.enter_context(open(folder / side, "wb")) for side in sides}
 
         def put(index: int, image: np.ndarray) -> None:
-            sides[names[carve and is_held_out(image)]].add(index, image)
+            side, data = side_of(image) if len(sides) > 1 else sides[0], image.tobytes()
+            files[side].write(data)
+            crc[side] = zlib.crc32(data, crc[side])
+            rows[side].append(index)
 
         unreadable = frame_all(items, framing, put)
-        for side in sides.values():
-            side.finish()
-    about = {name: {"rows": side.rows, "crc32": side.crc} for name, side in sides.items()}
-    text = json.dumps({"sides": about, "unreadable": unreadable})
+    text = json.dumps({"rows": rows, "crc32": crc, "unreadable": unreadable})
     (folder / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")

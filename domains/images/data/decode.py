@@ -1,12 +1,11 @@
 """Any image to a framing: decoding, orientation, transparency, depth of colour, crop and size."""
 
-import itertools
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
 
@@ -19,19 +18,13 @@ from domains.images.data.arrays import as_bytes
 from domains.images.data.parts import Item, Items
 from domains.images.data.pictures import Framing
 from zoo import folders
-from zoo.errors import DataError, one_line
+from zoo.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # not all of Pillow's: some start other programs
 MAX_PIXELS = 64_000_000  # a small file may claim any size
 MAX_BYTES = 2**29
-RESAMPLE = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "box": Image.Resampling.BOX,
-    "nearest": Image.Resampling.NEAREST,
-}
-CHUNK = 32  # images that a thread takes at once
+BLOCK = 256  # images that are in memory at once, besides those that are kept
 SLOW = 2000  # images from which on a terminal shows a bar
 _LOADING = Lock()
 
@@ -41,21 +34,28 @@ def frame_all(
 ) -> list[tuple[int, str]]:
     """Brings images to a framing, in a pool of threads.
 
-    Args:
-        items: the images.
-        framing: what they are to be like.
-        put: called in order with the index and pixels, `(channels, size, size)` uint8, of each that can be
-            read.
-
-    Returns:
-        the index of each that cannot be read, and why.
+    `put` is called in order with the index and the pixels, `(channels, size, size)` uint8, of each that can
+    be read. Returns the index of each that cannot, and why.
     """
-    unreadable = []
+
+    def attempt(item: Item) -> np.ndarray | str:
+        try:
+            return frame(item, framing)
+        except UnidentifiedImageError:
+            return "not an image of a known format"
+        except FileNotFoundError:
+            return "no such file"
+        except Exception as error:  # a decoder that is given a strange file may fail in any way
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+    unreadable: list[tuple[int, str]] = []
     console = Console(stderr=True)
-    with warnings.catch_warnings():
+    source = iter(items)
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         warnings.simplefilter("ignore")  # of Pillow, on odd files: they are read, or else listed
+        blocks = (pool.map(attempt, islice(source, BLOCK)) for _ in range(0, len(items), BLOCK))
         results = track(
-            _framed(items, framing),
+            chain.from_iterable(blocks),
             "images",
             total=len(items),
             console=console,
@@ -70,41 +70,6 @@ def frame_all(
     return unreadable
 
 
-def _framed(items: Items, framing: Framing) -> Iterator[np.ndarray | str]:
-    """The pixels of each image, or why there are none. Few images wait at any time."""
-
-    def run(chunk: list[Item]) -> list[np.ndarray | str]:
-        return [_attempt(item, framing) for item in chunk]
-
-    workers = min(os.cpu_count() or 1, 8)
-    waiting: deque[Future[list[np.ndarray | str]]] = deque()
-    source = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        while chunk := list(itertools.islice(source, CHUNK)):
-            waiting.append(pool.submit(run, chunk))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        for future in waiting:
-            yield from future.result()
-
-
-def _attempt(item: Item, framing: Framing) -> np.ndarray | str:
-    try:
-        return frame(item, framing)
-    except Exception as error:  # a decoder that is given a strange file may fail in any way
-        return _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return one_line(str(error)) or type(error).__name__
-
-
 def frame(item: Item, framing: Framing) -> np.ndarray:
     """One image in a framing: `(channels, size, size)`, uint8.
 
@@ -114,9 +79,8 @@ def frame(item: Item, framing: Framing) -> np.ndarray:
         DataError: if there is no image, or it has too many pixels or an unknown range.
         Exception: of any kind, from Pillow, if a file is damaged or none.
     """
-    image = _flat(_opened(item, framing.size), framing.channels)
-    pixels = np.asarray(_sized(image, framing))
-    return pixels[None] if framing.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    image = _sized(_flat(_opened(item, framing.size), framing.channels), framing)
+    return np.ascontiguousarray(np.moveaxis(np.atleast_3d(np.asarray(image)), 2, 0))
 
 
 def _opened(item: Item, size: int) -> Image.Image:
@@ -154,19 +118,14 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I;16"):
         image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        image = Image.fromarray(_of_32_bits(np.asarray(image)))
-    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+    elif image.mode in ("I", "F"):  # grey of 8 or 16 bits in 32, or floats: files do not say which
+        values = np.asarray(image)
+        if image.mode == "I" and values.min() >= 0 and 255 < values.max() <= 65535:
+            values = values.astype(np.uint16)
+        image = Image.fromarray(as_bytes([values], "grey of 32 bits")[0])
+    elif image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image if image.mode == mode else image.convert(mode)
-
-
-def _of_32_bits(values: np.ndarray) -> np.ndarray:
-    """Grey as uint8: 8 or 16 bits of 32, or floats. Files do not say which."""
-    if values.dtype.kind == "i" and values.min() >= 0 and 255 < values.max() <= 65535:
-        values = values.astype(np.uint16)
-    return as_bytes(values, "grey of 32 bits")
 
 
 def _sized(image: Image.Image, framing: Framing) -> Image.Image:
@@ -180,10 +139,7 @@ def _sized(image: Image.Image, framing: Framing) -> Image.Image:
     if framing.crop == "pad":
         scale = size / max(width, height)
         target = max(1, round(width * scale)), max(1, round(height * scale))
-    if image.size != target:
-        image = image.resize(target, RESAMPLE[framing.resample])
-    if target != (size, size):
-        canvas = Image.new(image.mode, (size, size))
-        canvas.paste(image, ((size - target[0]) // 2, (size - target[1]) // 2))
-        return canvas
-    return image
+    image = image.resize(target, Image.Resampling[framing.resample.upper()])
+    # what is cut beyond the edges is black
+    left, top = (size - target[0]) // 2, (size - target[1]) // 2
+    return image if target == (size, size) else image.crop((-left, -top, size - left, size - top))

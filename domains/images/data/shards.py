@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,6 @@ ROWS = 128  # decoded from parquet at once
 def of_shards(paths: Sequence[Path], labels: str | None, where: str) -> Found:
     """The images of parquet files, each of the split that its name or folder says.
 
-    Args:
-        paths: the files, in the order of the images.
-        labels: the column of labels, where there is a doubt.
-        where: the source, for messages.
-
     Raises:
         DataError: if a file is damaged, a shard is missing, the files are of several data sets, or there is
             no column of images.
@@ -36,67 +31,47 @@ def of_shards(paths: Sequence[Path], labels: str | None, where: str) -> Found:
     """
     groups: dict[str, list[Path]] = {}
     for path in paths:
-        groups.setdefault(_split(path), []).append(path)
+        words = [*re.split("[-_.]", path.stem.lower()), path.parent.name.lower()]
+        groups.setdefault(next((SPLITS[word] for word in words if word in SPLITS), ""), []).append(path)
     if "" in groups and len(groups) > 1:
         raise DataError(f"{where}: {groups[''][0].name} is of no split: neither train, validation nor test")
     homes = sorted({str(path.parent.parent if path.parent.name in SPLITS else path.parent) for path in paths})
     if len(homes) > 1:
         raise DataError(f"{where}: several data sets, in {homes[0]} and {homes[1]}; name one of the folders")
     for group in groups.values():
-        _check_complete(group, where)
-    shards = {split: _Shards(group, labels) for split, group in groups.items()}
-    classes = next((names for part in shards.values() if (names := part.classes())), ())
-    return Found(where, {split: _part(part) for split, part in shards.items()}, classes)
-
-
-def _split(path: Path) -> str:
-    """The split that a file's name says, else its folder's."""
-    words = re.split("[-_.]", path.stem.lower())
-    return next((SPLITS[word] for word in words if word in SPLITS), SPLITS.get(path.parent.name.lower(), ""))
-
-
-def _check_complete(paths: Sequence[Path], where: str) -> None:
-    """Sees that no shard of train-00000-of-00002.parquet and so on is missing."""
-    matches = [match for path in paths if (match := SHARD.search(path.stem))]
-    totals = {int(match[2]) for match in matches}
-    there = {int(match[1]) for match in matches}
-    for missing in sorted(set(range(max(totals, default=0))) - there):
-        raise DataError(
-            f"{where}: of {max(totals)} shards such as {paths[0].name}, number {missing} is missing; fetch it"
-        )
+        matches = [match for path in group if (match := SHARD.search(path.stem))]
+        total = max((int(match[2]) for match in matches), default=0)
+        for missing in sorted(set(range(total)) - {int(match[1]) for match in matches}):
+            raise DataError(
+                f"{where}: of {total} shards such as {group[0].name}, number {missing} is missing; fetch it"
+            )
+    parts, classes = {}, ()
+    for split, group in groups.items():
+        parts[split], names = _part(group, labels)
+        classes = classes or names
+    return Found(where, parts, classes)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Errors of pyarrow as ours."""
+def _opened(path: Path) -> "Iterator[ParquetFile]":
+    """A parquet file; errors of pyarrow are ours."""
     try:
-        yield
-    except (DataError, MissingExtraError):
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise MissingExtraError("pyarrow", "images") from None
+    try:
+        with ParquetFile(path) as file:
+            yield file
+    except DataError:
         raise
     except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read as parquet: {one_line(str(error))}") from None
 
 
-def opened(path: Path) -> "ParquetFile":
-    """A parquet file.
-
-    Raises:
-        DataError: if it is none.
-        MissingExtraError: without pyarrow.
-    """
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise MissingExtraError("pyarrow", "images") from None
-    with _reading(path):
-        return ParquetFile(path)
-
-
 def holds_images(path: Path) -> bool:
     """Whether a parquet file has a column of encoded images, rather than of file names."""
-    with opened(path) as file:
-        schema = file.schema_arrow
-        return any(_is_image(schema.field(name).type) for name in schema.names)
+    with _opened(path) as file:
+        return any(_is_image(kind) for kind in file.schema_arrow.types)
 
 
 def _is_image(kind: "DataType") -> bool:
@@ -107,66 +82,50 @@ def _is_image(kind: "DataType") -> bool:
     return types.is_binary(kind) or types.is_large_binary(kind)
 
 
+@dataclass(frozen=True)
 class _Shards:
-    """The images of one split, read from its files a few at a time."""
+    """The images of one split, read a few at a time from a column of files that start at so many rows."""
 
-    def __init__(self, paths: Sequence[Path], labels: str | None) -> None:
-        self.paths = tuple(paths)
-        with opened(paths[0]) as file:
-            self._schema = file.schema_arrow
-        kinds = {name: self._schema.field(name).type for name in self._schema.names}
-        self.columns = table.columns(list(kinds), labels, str(paths[0]))
-        if not _is_image(kinds[self.columns.image]):
-            raise DataError(
-                f"{paths[0]}, column {self.columns.image!r}: holds {kinds[self.columns.image]}, not "
-                "encoded images"
-            )
-        counts = []
-        for path in paths:
-            with opened(path) as file:
-                if not {self.columns.image, self.columns.label} - {None} <= set(file.schema_arrow.names):
-                    raise DataError(f"{path}: has other columns than {paths[0].name}")
-                counts.append(file.metadata.num_rows)
-        self._starts = [0, *accumulate(counts)]
+    paths: Sequence[Path]
+    column: str
+    starts: Sequence[int]
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self.starts[-1]
 
     def __iter__(self) -> Iterator[Item]:
         for path in self.paths:
-            with opened(path) as file, _reading(path):
-                for batch in file.iter_batches(ROWS, columns=[self.columns.image]):
+            with _opened(path) as file:
+                for batch in file.iter_batches(ROWS, columns=[self.column]):
                     for value in batch.column(0):
                         yield table.item(value.as_py(), path.parent)[0]
 
     def name(self, index: int) -> str:
-        shard = bisect_right(self._starts, index) - 1
-        return f"{self.paths[shard].name}, row {index - self._starts[shard] + 1}"
-
-    def column(self, name: str) -> list[object]:
-        """All values of a column."""
-        values: list[object] = []
-        for path in self.paths:
-            with opened(path) as file, _reading(path):
-                values += file.read(columns=[name]).column(0).to_pylist()
-        return values
-
-    def classes(self) -> tuple[str, ...]:
-        """The names of the labels, which the Hub's library writes into the schema; empty without."""
-        try:
-            about = json.loads((self._schema.metadata or {})[b"huggingface"])
-            names = about["info"]["features"][self.columns.label]["names"]
-        except (KeyError, ValueError, TypeError):
-            return ()
-        return tuple(map(str, names)) if isinstance(names, list) else ()
+        shard = bisect_right(self.starts, index) - 1
+        return f"{self.paths[shard].name}, row {index - self.starts[shard] + 1}"
 
 
-def _part(shards: _Shards) -> Part:
-    label, caption = shards.columns.label, shards.columns.caption
-    return Part(
-        lambda: shards,
-        shards.name,
-        shards.column(label) if label else (),
-        [table.caption(cell) for cell in shards.column(caption)] if caption else (),
-        shards.paths,
-    )
+def _part(paths: Sequence[Path], labels: str | None) -> tuple[Part, tuple[str, ...]]:
+    """The images of one split, and the names of its classes if the files say them."""
+    with _opened(paths[0]) as file:
+        schema = file.schema_arrow
+    found = table.columns(schema.names, labels, str(paths[0]))
+    if not _is_image(kind := schema.field(found.image).type):
+        raise DataError(f"{paths[0]}, column {found.image!r}: holds {kind}, not encoded images")
+    starts, marks, captions = [0], [], []
+    for path in paths:
+        with _opened(path) as file:
+            if not {found.image, found.label, found.caption} - {None} <= set(file.schema_arrow.names):
+                raise DataError(f"{path}: has other columns than {paths[0].name}")
+            starts.append(starts[-1] + file.metadata.num_rows)
+            if found.label:
+                marks += file.read(columns=[found.label]).column(0).to_pylist()
+            if found.caption:
+                captions += map(table.text, file.read(columns=[found.caption]).column(0).to_pylist())
+    try:  # the Hub's library writes the names into the schema
+        about = json.loads(schema.metadata[b"huggingface"])
+        classes = tuple(map(str, about["info"]["features"][found.label]["names"]))
+    except (KeyError, ValueError, TypeError):
+        classes = ()
+    shards = _Shards(paths, found.image, starts)
+    return Part(lambda: shards, shards.name, marks, captions, paths), classes
