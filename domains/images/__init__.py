@@ -2,8 +2,10 @@
 
 data/         reading folders, tables, arrays and named data sets
 backbone.py   the U-Net and the diffusion transformer
+text.py       the encoder of captions
+recipes.py    how the models are made
 adapter.py    between pixels and what the network sees
-dataset.py    training batches
+dataset.py    training batches; augment.py changes some of their images
 model.py      the verbs
 gallery.py    what they give back
 evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features
@@ -136,28 +138,15 @@ class Images(Domain):
     def sample(self, model: ImageModel, request: DrawRequest) -> list[Path]:
         if request.strength is not None and request.data is None:
             raise OptionError("--strength says how far to go from an image: give that by --data")
-        if request.data is not None:
-            drawn = model.edit(
-                request.data,
-                0.5 if request.strength is None else request.strength,
-                request.n,
-                sampler=request.sampler,
-                label=request.label,
-                caption=request.caption,
-                steps=request.steps,
-                guidance=request.guidance,
-                seed=request.seed,
-            )
+        asked: dict[str, Any] = {
+            name: getattr(request, name)
+            for name in ("label", "caption", "steps", "sampler", "guidance", "seed")
+        }
+        if request.data is None:
+            drawn = model.sample(request.n, **asked)
         else:
-            drawn = model.sample(
-                request.n,
-                label=request.label,
-                caption=request.caption,
-                steps=request.steps,
-                sampler=request.sampler,
-                guidance=request.guidance,
-                seed=request.seed,
-            )
+            strength = 0.5 if request.strength is None else request.strength
+            drawn = model.edit(request.data, strength, request.n, **asked)
         files = [] if request.out is None else drawn.save(request.out)
         return files if request.plot is None else [*files, drawn.plot(request.plot)]
 

@@ -141,18 +141,19 @@ class ImageModel(Model):
             fitting = [str(n) for n in range(2, size // SMALLEST + 1) if size % n == 0]
             raise OptionError(f"factor must be {' or '.join(fitting)} here, not {factor}")
         factor = int(factor)
-        small = self.adapter.encode(self._pixels(image, size // factor)).to(self.device)
+        means = self._pixels(image, size // factor)
+        small = self.adapter.encode(means).to(self.device)
 
-        def agree(x: Tensor) -> Tensor:
-            return x + F.interpolate(small - F.avg_pool2d(x, factor), scale_factor=float(factor))
+        def agreeing(x: Tensor, means: Tensor) -> Tensor:
+            return x + F.interpolate(means - F.avg_pool2d(x, factor), scale_factor=float(factor))
 
+        asked = self._asked(n, label, caption)
         drawn = self._draw(
-            self._asked(n, label, caption), seed, guidance, steps=steps, sampler=sampler, agree=agree
+            asked, seed, guidance, steps=steps, sampler=sampler, agree=lambda x: agreeing(x, small)
         )
-        x = torch.from_numpy(drawn.pixels).float()
-        means = torch.from_numpy(self._pixels(image, size // factor)).float()
+        x, wanted = torch.from_numpy(drawn.pixels).float(), torch.from_numpy(means).float()
         for _ in range(30):  # pixels end at 0 and 255, which moves the means of bright and dark blocks
-            x = (x + F.interpolate(means - F.avg_pool2d(x, factor), scale_factor=float(factor))).clamp(0, 255)
+            x = agreeing(x, wanted).clamp(0, 255)
         return Gallery(x.round().byte().numpy(), drawn.labels)
 
     def interpolate(
