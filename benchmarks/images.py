@@ -1,6 +1,7 @@
 """What the image models are worth: steps, guidance, filling in, enlarging, and learning from 200 images.
 
     pip install -e ".[bench]"; export ZOO_DATA=/folder/that/holds/images
+    python -m benchmarks.images choose       # the models' own guidance, on validation images
     python -m benchmarks.images quality      # scores against network evaluations, and against guidance
     python -m benchmarks.images editing      # beside biharmonic and bicubic interpolation
     python -m benchmarks.images few          # fine-tuned and trained from scratch on 200 images of a digit
@@ -27,6 +28,7 @@ from domains.images.data import Framing, read
 from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
 from domains.images.recipes import EDM
+from zoo.domain import Split
 from zoo.errors import OptionError
 
 MODELS = ("images-edm", "images-flow")
@@ -50,51 +52,78 @@ def head(*cells: str) -> None:
     print("|" + "---|" * len(cells))
 
 
-def quality(n: int) -> None:
-    """Three seeds of n images, the classes in turn, against the test images."""
-    judge, real = classifier.load("fashion-mnist"), read("fashion-mnist", Framing(), split="test")
-    train = read("fashion-mnist", Framing(), split="train")
-    reference, asked = judge.features(real.pixels), np.arange(n) % len(judge.classes)
-
-    def measured(pixels: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-        features = judge.features(pixels)
-        recall = metrics.precision_recall(reference, features)[1]
-        return (
-            metrics.frechet(features, reference),
-            metrics.class_accuracy(judge.judge(features), labels),
-            recall,
-        )
-
-    def scores(model: zoo.Model, steps: int | None, guidance: float) -> list[list[float]]:
-        drawn = (
-            model.sample(
-                n, label=[int(one) for one in asked], steps=steps, guidance=guidance, seed=seed
-            ).pixels
-            for seed in SEEDS
-        )
-        return np.transpose([measured(pixels, asked) for pixels in drawn]).tolist()
+class Scores:
+    """Fréchet distance, class accuracy and recall of images of every class in turn, against a split's."""
 
     columns = ("Fréchet", "class accuracy", "recall")
-    head("", *columns)
-    order = np.random.default_rng(0).permutation(len(train))
-    floor = [
-        measured(train.pixels[part], train.labels[part]) for part in order[: len(SEEDS) * n].reshape(-1, n)
-    ]
-    floors = np.transpose(floor).tolist()
-    # the classifier was trained on those images: how many it takes for their class, it says of others
-    floors[1] = [metrics.class_accuracy(judge.judge(reference), real.labels)]
-    row("real images", spread(floors[0], 2), spread(floors[1], 3), spread(floors[2], 3))
+
+    def __init__(self, split: Split, n: int) -> None:
+        self.judge, self.real = (
+            classifier.load("fashion-mnist"),
+            read("fashion-mnist", Framing(), split=split),
+        )
+        self.reference, self.asked = self.judge.features(self.real.pixels), np.arange(n) % 10
+
+    def of(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+        features = self.judge.features(pixels)
+        return (
+            metrics.frechet(features, self.reference),
+            metrics.class_accuracy(self.judge.judge(features), labels),
+            metrics.precision_recall(self.reference, features)[1],
+        )
+
+    def drawn(self, model: zoo.Model, steps: int | None, guidance: float) -> list[list[float]]:
+        """A list of three seeds for each column."""
+        label = self.asked.tolist()
+        sheets = (
+            model.sample(len(label), label=label, steps=steps, guidance=guidance, seed=seed) for seed in SEEDS
+        )
+        return np.transpose([self.of(sheet.pixels, self.asked) for sheet in sheets]).tolist()
+
+    def floor(self) -> list[list[float]]:
+        """The same of as many training images."""
+        train, n = read("fashion-mnist", Framing(), split="train"), len(self.asked)
+        order = np.random.default_rng(0).permutation(len(train))[: len(SEEDS) * n].reshape(-1, n)
+        found = np.transpose([self.of(train.pixels[part], train.labels[part]) for part in order]).tolist()
+        # the classifier was trained on those images: how many it takes for their class, it says of others
+        found[1] = [metrics.class_accuracy(self.judge.judge(self.reference), self.real.labels)]
+        return found
+
+
+def score_row(name: str, found: list[list[float]]) -> None:
+    row(name, spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
+
+
+def choose(n: int) -> None:
+    """Guidance against the validation images: what the recipes' own is chosen by."""
+    scores = Scores("validation", n)
+    head("", *scores.columns)
+    score_row("real images", scores.floor())
+    for name in MODELS:
+        model = zoo.load(name)
+        for weight in (1.0, 1.25, 1.5, 1.75, 2.0):
+            score_row(f"{name}, guidance {weight:g}", scores.drawn(model, None, weight))
+
+
+def quality(n: int) -> None:
+    """Network evaluations without guidance, and guidance at their own steps, against the test images."""
+    scores = Scores("test", n)
+    head("", *scores.columns)
+    floors = scores.floor()
+    score_row("real images", floors)
     by_steps, by_weight = {}, {}
     for name in MODELS:
         model = zoo.load(name)
         for steps in EVALUATIONS:
-            by_steps[name, steps] = found = scores(model, steps, 1.0)
-            row(f"{name}, {steps} steps", spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
+            by_steps[name, steps] = found = scores.drawn(model, steps, 1.0)
+            score_row(f"{name}, {steps} steps", found)
         for weight in WEIGHTS:
-            by_weight[name, weight] = found = scores(model, None, weight)
-            row(f"{name}, guidance {weight:g}", spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
-    chart(by_steps, EVALUATIONS, floors, columns[:1], "network evaluations", FIGURES / "images-steps.png")
-    chart(by_weight, WEIGHTS, floors, columns, "guidance", FIGURES / "images-guidance.png")
+            by_weight[name, weight] = found = scores.drawn(model, None, weight)
+            score_row(f"{name}, guidance {weight:g}", found)
+    chart(
+        by_steps, EVALUATIONS, floors, scores.columns[:1], "network evaluations", FIGURES / "images-steps.png"
+    )
+    chart(by_weight, WEIGHTS, floors, scores.columns, "guidance", FIGURES / "images-guidance.png")
 
 
 def chart(
@@ -249,7 +278,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = {"quality": quality, "editing": editing, "few": few}
+    parts = {"choose": choose, "quality": quality, "editing": editing, "few": few}
     parser.add_argument("what", nargs="?", choices=(*parts, "all"), default="all")
     parser.add_argument("-n", type=int, default=500, help="images a score")
     parser.add_argument("--threads", type=int, default=2)

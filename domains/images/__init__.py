@@ -21,6 +21,7 @@ import numpy as np
 from domains.images.adapter import ImageAdapter, check_classes, fitted, restored
 from domains.images.backbone import DiT, UNet, coarsest, network
 from domains.images.data.pictures import Pictures
+from domains.images.gallery import Gallery
 from domains.images.model import ImageModel
 from domains.images.recipes import RECIPES, ImageRecipe
 from domains.images.text import TextEncoder
@@ -185,19 +186,20 @@ class Images(Domain):
         return scores.reset_index(names="measure").assign(features=model.recipe.source)
 
     def demo(self, model: ImageModel, folder: Path) -> list[Path]:
-        """Draws every class, fills in the lower half of an image, and shows one coming out of noise."""
+        """Draws every class, fills in half of an image, edits one, and shows one coming out of noise."""
         classes = range(len(model.adapter.classes)) or [None]
         drawn = model.sample(8 * len(classes), label=[one for one in classes for _ in range(8)], seed=0)
         size = model.adapter.framing.size
         lower = np.arange(size)[:, None].repeat(size, 1) >= size // 2
-        files = {
-            "images.png": drawn.plot(folder / "images.png", columns=8),
-            "images-inpainted.png": model.inpaint(drawn[0], lower, 8, seed=1).plot(
-                folder / "images-inpainted.png", columns=8
-            ),
-            "images-strip.png": model.strip(classes[0], seed=2).plot(folder / "images-strip.png", columns=8),
+        given, strengths = drawn[0], np.linspace(0, 0.7, 8)
+        edited = Gallery(np.concatenate([model.edit(given, one, seed=3).pixels for one in strengths]))
+        sheets = {
+            "images": drawn,
+            "images-inpainted": model.inpaint(given, lower, 8, seed=1),
+            "images-edited": edited,
+            "images-strip": model.strip(classes[0], seed=2),
         }
-        return list(files.values())
+        return [sheet.plot(folder / f"{name}.png", columns=8) for name, sheet in sheets.items()]
 
 
 def _translated(pictures: Pictures, adapter: ImageAdapter) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What the verbs of images give back: pixels, as PIL images, arrays, sheets and files."""
 
+import operator
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -30,7 +31,7 @@ class Gallery(Sequence[Image.Image]):
     def __getitem__(self, index):  # type: ignore[override] (an image, or a gallery for a slice)
         if isinstance(index, slice):
             return Gallery(self.pixels[index], self.labels[index])
-        return picture(self.pixels[index])
+        return picture(self.pixels[operator.index(index)])
 
     @property
     def tensor(self) -> torch.Tensor:

@@ -219,7 +219,10 @@ class ImageModel(Model):
             if caption:
                 raise OptionError("this model was trained without captions: it reads none")
             return asked
-        captions = [caption or ""] * n if caption is None or isinstance(caption, str) else list(caption)
+        given: Any = caption or ""
+        captions = [given] * n if np.ndim(given) == 0 else list(given)
+        if not all(isinstance(one, str) for one in captions):
+            raise OptionError(f"a caption is text, which {caption!r} is not")
         if len(captions) != n:
             raise OptionError(f"{len(captions)} captions for {n} images: give one, or one for each")
         return asked | {"caption": tokens(captions)}
@@ -258,13 +261,15 @@ class ImageModel(Model):
             raise OptionError("the mask hides nothing: make it true or white where to draw")
         return torch.from_numpy(hidden)[None, None]
 
-    def _guided(self, guidance: float | None) -> Denoiser:
+    def _guided(self, guidance: float | None, asked: dict[str, Tensor]) -> Denoiser:
         weight = self.recipe.sampling.guidance if guidance is None else guidance
         if weight is None or weight == 1:
             return self.denoiser
         if not isinstance(weight, int | float) or not math.isfinite(weight):
             raise OptionError(f"guidance must be a finite number, not {weight!r}")
         null = self._asked(1, None, None)
+        if all((asked[name] == value).all() for name, value in null.items()):
+            return self.denoiser  # towards nothing: twice the work for the same images
         return ClassifierFree(self.denoiser, weight, null)
 
     def _draw(
@@ -286,7 +291,7 @@ class ImageModel(Model):
         """Draws an image for each row of the raw conditions, ROWS at a time."""
         if device is not None:
             self.to(device)
-        denoiser = self._guided(guidance)
+        denoiser = self._guided(guidance, asked)
         if agree is not None:
             denoiser = Measured(denoiser, agree)
         drawn, n = [], len(asked["label"])
