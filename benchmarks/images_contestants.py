@@ -304,6 +304,7 @@ def built(name: str, seed: int) -> Contestant:
     Raises:
         ValueError: if it is larger or smaller than the others.
     """
+    declare_vision()
     torch.manual_seed(seed)
     contestant = CONTESTANTS[name]()
     if abs(parameters(contestant) / LIKE - 1) > 0.05:
@@ -315,11 +316,12 @@ def parameters(contestant: Contestant) -> int:
     return sum(p.numel() for p in contestant.network.parameters())
 
 
+@cache
 def declare_vision() -> torch.library.Library | None:
     """Lets torchvision's build for GPUs, which the peers import, load beside a CPU build of torch.
 
-    Where it does not load, two operators that it looks for are declared, as long as the result lives; no peer
-    calls them here.
+    Where it does not load, two operators that it looks for are declared, as long as the result lives, which
+    the cache sees to; no peer calls them here.
     """
     try:
         import torchvision  # noqa: F401
