@@ -19,7 +19,7 @@ from domains.images.dataset import ImageItems
 from domains.images.model import ImageModel
 from domains.images.recipes import EDM
 from zoo.engine import PATHS, NetworkDenoiser
-from zoo.fit import fit
+from zoo.fit import DivergedError, Fitted, fit
 from zoo.manifest import Provenance
 
 BATCH = 32
@@ -100,7 +100,10 @@ class Published(Contestant):
                 part = 0.5 * (1 + np.cos(np.pi * (step / steps - WARMUP) / (1 - WARMUP)))
             optimizer.param_groups[0]["lr"] = rate * part
             optimizer.zero_grad()
-            self.loss(x).backward()
+            loss = self.loss(x)
+            if not loss.isfinite():
+                raise DivergedError(f"at step {step}", Fitted({}, 0, np.inf, np.inf))
+            loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             optimizer.step()
             self.average()
@@ -201,7 +204,7 @@ class TorchCFM(Published):
     samplers = ("euler", "midpoint")
 
     def __init__(self) -> None:
-        from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+        from torch.optim.swa_utils import AveragedModel
         from torchcfm.conditional_flow_matching import ExactOptimalTransportConditionalFlowMatcher
         from torchcfm.models.unet.unet import UNetModelWrapper
 
@@ -210,8 +213,10 @@ class TorchCFM(Published):
         )
         super().__init__(net)
         self.matcher = ExactOptimalTransportConditionalFlowMatcher(sigma=0.0)
-        # its .9999 remembers ten thousand steps
-        self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+        # its .9999 remembers ten thousand steps; and at the start, less, as the other libraries do
+        self.ema = AveragedModel(
+            net, avg_fn=lambda old, new, n: torch.lerp(old, new, 1 - min(0.99, (1 + int(n)) / (10 + int(n))))
+        )
 
     def loss(self, x: Tensor) -> Tensor:
         t, x_t, velocity = self.matcher.sample_location_and_conditional_flow(torch.randn_like(x), x)

@@ -15,6 +15,7 @@ computed again, unless what was asked has changed; start with another folder on 
 
 import argparse
 import json
+import math
 import os
 import re
 import resource
@@ -35,6 +36,7 @@ import torch
 from benchmarks.images_contestants import (
     BATCH,
     CONTESTANTS,
+    Contestant,
     Published,
     built,
     parameters,
@@ -42,11 +44,13 @@ from benchmarks.images_contestants import (
 )
 from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
+from zoo.fit import DivergedError
 
 STEPS = 400
-CHOSEN_STEPS, CHOSEN_N = 200, 250  # of a run that settings are chosen by
+RATED_STEPS, RATED_N = 200, 250  # of a run that a rate is chosen by; its images
+SAMPLED_N = 150  # images that weights and samplers are chosen by, after STEPS
 TIMED = 40  # steps of a timed training
-N = 400  # images a score
+N = 300  # images a score
 EVALUATIONS = (10, 20, 50)
 SEEDS, TURNS = (0, 1, 2), 3
 
@@ -66,6 +70,7 @@ class Settings:
     samplers: tuple[str, ...]
 
 
+# to begin with: where the best is the lowest or highest, `choose` goes on
 RATES = {name: (1.5e-3, 3e-3, 6e-3) if "our" in name else (5e-4, 1e-3, 2e-3, 4e-3) for name in CONTESTANTS}
 # What `choose` found.
 SETTINGS: dict[str, Settings] = {}
@@ -87,26 +92,43 @@ def reference(split: str) -> np.ndarray:
 # The jobs, each in a process of its own. They return what is written as JSON.
 
 
+def weights(contestant: Contestant) -> tuple[bool, ...]:
+    """Whether the averaged or the last weights draw: a choice for libraries' rows alone."""
+    return (True, False) if isinstance(contestant, Published) else (True,)
+
+
 def rating(out: Path, name: str, rate: float, steps: int, n: int) -> dict[str, Any]:
-    """Validation scores of a learning rate, with averaged and with last weights."""
+    """Validation scores of a learning rate at 20 evaluations; of a library's row, with all its samplers."""
     contestant = built(name, seed=100)
-    contestant.train(steps, rate, seed=100)
-    averages = (True, False) if isinstance(contestant, Published) else (True,)
-    drawn = {averaged: contestant.draw(n, 20, 100, contestant.samplers[0], averaged) for averaged in averages}
-    return {str(averaged): scored(pixels, "validation")["Fréchet"] for averaged, pixels in drawn.items()}
-
-
-def stepping(out: Path, name: str, rate: float, averaged: bool, steps: int, n: int) -> dict[str, Any]:
-    """Validation scores of every sampler at every number of evaluations."""
-    contestant = built(name, seed=100)
-    contestant.train(steps, rate, seed=100)
+    try:
+        contestant.train(steps, rate, seed=100)
+    except DivergedError:
+        return {"diverged": math.inf}
+    samplers = contestant.samplers if isinstance(contestant, Published) else contestant.samplers[:1]
     return {
-        sampler: [
-            scored(contestant.draw(n, evaluations, 100, sampler, averaged), "validation")["Fréchet"]
-            for evaluations in EVALUATIONS
+        f"{averaged}, {sampler}": scored(contestant.draw(n, 20, 100, sampler, averaged), "validation")[
+            "Fréchet"
         ]
-        for sampler in contestant.samplers
+        for averaged in weights(contestant)
+        for sampler in samplers
     }
+
+
+def stepping(out: Path, name: str, rate: float, steps: int, n: int) -> dict[str, Any]:
+    """Validation scores of averaged and of last weights, and with the better ones of every sampler."""
+    contestant = built(name, seed=100)
+    contestant.train(steps, rate, seed=100)
+
+    def score(sampler: str, evaluations: int, averaged: bool) -> float:
+        return scored(contestant.draw(n, evaluations, 100, sampler, averaged), "validation")["Fréchet"]
+
+    both = {
+        averaged: min(score(sampler, 20, averaged) for sampler in contestant.samplers)
+        for averaged in weights(contestant)
+    }
+    best = min(both, key=lambda averaged: both[averaged])
+    each = {sampler: [score(sampler, e, best) for e in EVALUATIONS] for sampler in contestant.samplers}
+    return {"weights": {str(averaged): value for averaged, value in both.items()}, "samplers": each}
 
 
 def comparing(
@@ -177,37 +199,34 @@ def at_once(tasks: list[Callable[[], Any]]) -> list[Any]:
 
 def choose(folder: Path) -> None:
     """Prints SETTINGS: for every row the rate, weights and samplers that do best on validation images."""
-    brief = {"steps": CHOSEN_STEPS, "n": CHOSEN_N}
 
-    def rated(name: str, rate: float) -> dict[str, float]:
-        return done(folder, "rate", 1, f"{name} {rate}", name=name, rate=rate, **brief)
+    def rated(name: str, rate: float) -> float:
+        asked = {"name": name, "rate": rate, "steps": RATED_STEPS, "n": RATED_N}
+        return min(done(folder, "rate", 1, f"{name} {rate}", **asked).values())
 
-    def stepped(name: str, rate: float, averaged: bool) -> dict[str, list[float]]:
-        asked = {"name": name, "rate": rate, "averaged": averaged}
-        return done(folder, "samplers", 1, f"{name} {rate} {averaged}", **asked, **brief)
+    def stepped(name: str, rate: float) -> dict[str, Any]:
+        asked = {"name": name, "rate": rate, "steps": STEPS, "n": SAMPLED_N}
+        return done(folder, "samplers", 1, f"{name} {rate}", **asked)
 
-    pairs = [(name, rate) for name in CONTESTANTS for rate in RATES[name]]
-    scores = dict(zip(pairs, at_once([partial(rated, *pair) for pair in pairs]), strict=True))
-    best = {}
-    for name in CONTESTANTS:
-        own = {
-            (rate, averaged == "True"): score
-            for rate in RATES[name]
-            for averaged, score in scores[name, rate].items()
-        }
-        best[name] = min(own, key=lambda way, own=own: own[way])
-        print(f"# {name}: " + ", ".join(f"{way}: {score:.1f}" for way, score in own.items()))
-    undecided = {name: built(name, seed=0).samplers for name in CONTESTANTS}
-    names = [name for name, samplers in undecided.items() if len(samplers) > 1]
-    every = dict(zip(names, at_once([partial(stepped, name, *best[name]) for name in names]), strict=True))
-    for name, samplers in undecided.items():
-        if name in every:
-            found = every[name]
-            print(f"# {name}: {found}")
-            samplers = tuple(min(found, key=lambda s, i=i: found[s][i]) for i in range(len(EVALUATIONS)))
-        else:
-            samplers *= len(EVALUATIONS)
-        print(f"    {name!r}: {Settings(*best[name], samplers)},")
+    scores: dict[str, dict[float, float]] = {name: {} for name in CONTESTANTS}
+    best: dict[str, float] = {}
+    todo = [(name, rate) for name in CONTESTANTS for rate in RATES[name]]
+    while todo:
+        for (name, rate), score in zip(todo, at_once([partial(rated, *pair) for pair in todo]), strict=True):
+            scores[name][rate] = score
+        todo = []
+        for name, own in scores.items():
+            best[name] = min(own, key=lambda rate, own=own: own[rate])
+            if best[name] in (min(own), max(own)):
+                todo.append((name, best[name] * (2 if best[name] == max(own) else 0.5)))
+    every = at_once([partial(stepped, name, best[name]) for name in CONTESTANTS])
+    for name, found in zip(CONTESTANTS, every, strict=True):
+        print(f"# {name}: " + ", ".join(f"{rate}: {one:.1f}" for rate, one in sorted(scores[name].items())))
+        print(f"# {found}")
+        averaged = min(found["weights"], key=lambda one, found=found: found["weights"][one]) == "True"
+        each = found["samplers"]
+        samplers = tuple(min(each, key=lambda s, i=i: each[s][i]) for i in range(len(EVALUATIONS)))
+        print(f"    {name!r}: {Settings(best[name], averaged, samplers)},", flush=True)
 
 
 def compare(folder: Path) -> None:
