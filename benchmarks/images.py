@@ -53,23 +53,23 @@ def head(*cells: str) -> None:
 
 
 class Scores:
-    """Fréchet distance, class accuracy and recall of images of every class in turn, against a split's."""
+    """What is measured of images of every class in turn, against the images of a split."""
 
-    columns = ("Fréchet", "class accuracy", "recall")
+    columns = ("Fréchet", "KID", "precision", "recall", "two-sample test", "class accuracy")
 
     def __init__(self, split: Split, n: int) -> None:
-        self.judge, self.real = (
-            classifier.load("fashion-mnist"),
-            read("fashion-mnist", Framing(), split=split),
-        )
+        self.judge = classifier.load("fashion-mnist")
+        self.real = read("fashion-mnist", Framing(), split=split)
         self.reference, self.asked = self.judge.features(self.real.pixels), np.arange(n) % 10
 
-    def of(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    def of(self, pixels: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, ...]:
         features = self.judge.features(pixels)
         return (
             metrics.frechet(features, self.reference),
+            metrics.kid(features, self.reference),
+            *metrics.precision_recall(self.reference, features),
+            metrics.c2st(self.reference, features, seed),
             metrics.class_accuracy(self.judge.judge(features), labels),
-            metrics.precision_recall(self.reference, features)[1],
         )
 
     def drawn(self, model: zoo.Model, steps: int | None, guidance: float) -> list[list[float]]:
@@ -78,20 +78,26 @@ class Scores:
         sheets = (
             model.sample(len(label), label=label, steps=steps, guidance=guidance, seed=seed) for seed in SEEDS
         )
-        return np.transpose([self.of(sheet.pixels, self.asked) for sheet in sheets]).tolist()
+        found = [self.of(sheet.pixels, self.asked, seed) for seed, sheet in zip(SEEDS, sheets, strict=True)]
+        return np.transpose(found).tolist()
 
     def floor(self) -> list[list[float]]:
-        """The same of as many training images."""
-        train, n = read("fashion-mnist", Framing(), split="train"), len(self.asked)
-        order = np.random.default_rng(0).permutation(len(train))[: len(SEEDS) * n].reshape(-1, n)
-        found = np.transpose([self.of(train.pixels[part], train.labels[part]) for part in order]).tolist()
+        """The same of as many training images of each class."""
+        train, order = read("fashion-mnist", Framing(), split="train"), np.random.default_rng(0)
+        sets = [metrics.in_proportion(order.permutation(len(train)), train.labels, self.asked) for _ in SEEDS]
+        found = np.transpose(
+            [
+                self.of(train.pixels[part], train.labels[part], seed)
+                for seed, part in zip(SEEDS, sets, strict=True)
+            ]
+        ).tolist()
         # the classifier was trained on those images: how many it takes for their class, it says of others
-        found[1] = [metrics.class_accuracy(self.judge.judge(self.reference), self.real.labels)]
+        found[-1] = [metrics.class_accuracy(self.judge.judge(self.reference), self.real.labels)]
         return found
 
 
 def score_row(name: str, found: list[list[float]]) -> None:
-    row(name, spread(found[0], 2), spread(found[1], 3), spread(found[2], 3))
+    row(name, *(spread(values, 3 if i else 2) for i, values in enumerate(found)))
 
 
 def choose(n: int) -> None:
@@ -120,31 +126,34 @@ def quality(n: int) -> None:
         for weight in WEIGHTS:
             by_weight[name, weight] = found = scores.drawn(model, None, weight)
             score_row(f"{name}, guidance {weight:g}", found)
-    chart(
-        by_steps, EVALUATIONS, floors, scores.columns[:1], "network evaluations", FIGURES / "images-steps.png"
-    )
-    chart(by_weight, WEIGHTS, floors, scores.columns, "guidance", FIGURES / "images-guidance.png")
+    charts = {"Fréchet distance": 0}
+    chart(by_steps, EVALUATIONS, floors, charts, "network evaluations", FIGURES / "images-steps.png")
+    charts |= {"class accuracy": 5, "recall": 3}
+    chart(by_weight, WEIGHTS, floors, charts, "guidance", FIGURES / "images-guidance.png")
+    start = time.perf_counter()
+    zoo.load(MODELS[0], device="cpu").sample(16)
+    print(f"\nloading a model and drawing 16 images: {time.perf_counter() - start:.1f} s")
 
 
 def chart(
     found: dict[tuple[str, float], list[list[float]]],
     places: Sequence[float],
     floors: list[list[float]],
-    columns: Sequence[str],
+    columns: dict[str, int],
     label: str,
     file: Path,
 ) -> None:
-    """Each measure against `places`, a line a model, with the range of the seeds; dotted: real images."""
+    """Some measures against `places`, a line a model, with the range of the seeds; dotted: real images."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.4 * len(columns), 2.8), layout="constrained")
-    for i, axis in enumerate(np.ravel(figure.subplots(1, len(columns)))):
+    for (title, i), axis in zip(columns.items(), np.ravel(figure.subplots(1, len(columns))), strict=True):
         for name in MODELS:
             values = np.array([found[name, place][i] for place in places])
             axis.plot(places, values.mean(1), marker="o", markersize=3, label=name)
             axis.fill_between(places, values.min(1), values.max(1), alpha=0.2)
         axis.axhline(mean(floors[i]), color="black", linestyle=":", label="real images")
-        axis.set(xlabel=label, title=columns[i], xticks=list(places))
+        axis.set(xlabel=label, title=title, xticks=list(places))
     axis.legend()
     figure.savefig(file, dpi=120)
 
@@ -152,15 +161,17 @@ def chart(
 def editing(n: int) -> None:
     """Test images with a part hidden, and halved, brought back: by each model and by interpolation.
 
-    Fréchet distances are to the other test images; PSNR is the mean of the images', over the pixels drawn.
+    Three sets of n images, each with noise of its own; mean, lowest and highest. Fréchet distances are to the
+    test images behind these; PSNR is the mean of the images', over the pixels drawn.
     """
     from skimage.restoration import inpaint_biharmonic
 
     judge, real = classifier.load("fashion-mnist"), read("fashion-mnist", Framing(), split="test").pixels
-    originals, reference = real[:n], judge.features(real[n:])
+    originals, reference = real[: len(SEEDS) * n], judge.features(real[len(SEEDS) * n :])
+    sets = np.arange(len(originals)).reshape(-1, n)
     hidden = np.zeros(real.shape[-2:], bool)
     hidden[7:21, 7:21] = True
-    small = originals.reshape(n, 14, 2, 14, 2).mean((2, 4)).round().astype(np.uint8)
+    small = originals.reshape(-1, 14, 2, 14, 2).mean((2, 4)).round().astype(np.uint8)
 
     def biharmonic(i: int, image: Image.Image) -> np.ndarray:
         return (inpaint_biharmonic(np.asarray(image) / 255, hidden) * 255).round().clip(0, 255)
@@ -184,18 +195,22 @@ def editing(n: int) -> None:
         file: str,
     ) -> None:
         rows = [shown[:10]]
-        print(f"\n{title}, {n} test images\n")
+        print(f"\n{title}, {len(sets)} sets of {n} test images\n")
         head("", "Fréchet", "PSNR, dB", "ms an image")
-        row("the originals", f"{metrics.frechet(judge.features(originals), reference):.2f}", "", "")
+
+        def away(images: np.ndarray) -> str:
+            features = judge.features(images)
+            return spread([metrics.frechet(features[part], reference) for part in sets], 2)
+
+        row("the originals", away(originals), "", "")
         for name, way in ways.items():
             start = time.perf_counter()
             made = np.stack([way(i, Image.fromarray(one)) for i, one in enumerate(given)])
-            ms = (time.perf_counter() - start) * 1e3 / n
+            ms = (time.perf_counter() - start) * 1e3 / len(made)
             made = made.astype(np.uint8)[:, None]
             error = np.square(made / 255 - originals / 255)[..., drawn].mean((1, 2)).clip(1e-6)
-            psnr = -10 * np.log10(error).mean()
-            distance = metrics.frechet(judge.features(made), reference)
-            row(name, f"{distance:.2f}", f"{psnr:.2f}", f"{ms:.0f}")
+            psnr = -10 * np.log10(error)
+            row(name, away(made), spread([float(psnr[part].mean()) for part in sets], 2), f"{ms:.0f}")
             rows.append(made[:10])
         Gallery(np.concatenate([*rows, originals[:10]])).plot(FIGURES / file, columns=10)
 

@@ -1,5 +1,6 @@
 """Models: what `zoo.load` returns. The verbs of every domain stand here, a domain's own on its subclass."""
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
@@ -117,8 +118,7 @@ class Model(ABC):
         sampler = own.sampler if sampler is None else sampler
         if sampler not in SAMPLERS:
             raise OptionError(f"unknown sampler {sampler!r}; there are: {', '.join(SAMPLERS)}")
-        if steps < 1:
-            raise OptionError(f"steps must be at least 1, not {steps}")
+        steps = whole("steps", steps)
         if len(members) < 1:
             raise OptionError(f"n must be at least 1, not {len(members)}")
         if device is not None:
@@ -294,6 +294,21 @@ class Model(ABC):
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.denoiser.parameters())
         return f"<{type(self).__name__} {self.name}: {count:,} parameters on {self.device}>"
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A number of steps, samples and the like, as an int.
+
+    Raises:
+        OptionError: if it is no whole number, or less than `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise OptionError(f"{name} must be at least {least}, not {number}")
+    return number
 
 
 def pick_device(name: str | torch.device) -> torch.device:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from domains.images.adapter import ImageAdapter, check_classes, fitted, restored
-from domains.images.backbone import DiT, UNet, coarsest, network
+from domains.images.backbone import DiT, UNet, UNetSize, coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.gallery import Gallery
 from domains.images.model import ImageModel
@@ -90,6 +90,8 @@ class Images(Domain):
         size, unit = recipe.framing.size, coarsest(recipe.network)
         if size % unit:
             raise ValueError(f"images of {size} pixels: this network takes multiples of {unit}")
+        if recipe.words and isinstance(recipe.network, UNetSize) and not any(recipe.network.attention):
+            raise ValueError("captions are read by attention, and no level of this U-Net has any")
         return NetworkDenoiser(
             network(recipe.network, recipe.framing.channels, recipe.classes, recipe.words),
             PATHS[recipe.path](),
@@ -104,7 +106,10 @@ class Images(Domain):
         from domains.images.data import read
         from domains.images.dataset import ImageItems
 
-        pictures = read(recipe.source if source is None else source, recipe.framing, split=split)
+        labels = None if source is None else recipe.labels or None
+        pictures = read(
+            recipe.source if source is None else source, recipe.framing, split=split, labels=labels
+        )
         if adapter is not None:
             if pictures.unreadable and split == "train":
                 some = "; ".join(pictures.unreadable[:5])
@@ -164,6 +169,15 @@ class Images(Domain):
         held = "test" if request.data is None else "validation"
         real, floor = (read(source, model.adapter.framing, split=split) for split in (held, "train"))
         judge = classifier.load(model.recipe.source)
+        if model.adapter.framing.channels != judge.channels:
+            raise OptionError(
+                f"the measures are in features of a classifier of {model.recipe.source}, whose images have "
+                f"{judge.channels} channel; this model's have {model.adapter.framing.channels}"
+            )
+        if not 20 <= request.n <= len(floor):
+            raise OptionError(
+                f"-n is {request.n}, but there are {len(floor)} real images to compare as many with"
+            )
         wanted = _translated(real, model.adapter)
         wanted = np.sort(wanted)[np.arange(request.n) * len(wanted) // request.n]  # in the same proportions
         drawn = model.sample(

@@ -13,6 +13,8 @@ from zoo import typed
 from zoo.domain import Adapter
 from zoo.errors import DataError
 
+BLOCK = 1024  # images that are looked at together
+
 
 @dataclass(frozen=True)
 class ImageAdapter(Adapter):
@@ -76,8 +78,13 @@ def check_classes(classes: Sequence[str]) -> None:
 def fitted(pictures: Pictures, framing: Framing) -> ImageAdapter:
     """The adapter of these images."""
     check_classes(pictures.classes)
-    part = pictures.pixels[:: max(len(pictures) // 10_000, 1)] / 255.0
-    return ImageAdapter(framing, pictures.classes, float(part.mean()), max(float(part.std()), 1e-3))
+    counts = np.zeros(256)
+    for start in range(0, len(pictures), BLOCK):  # they may lie on the disk, and not fit into memory
+        counts += np.bincount(pictures.pixels[start : start + BLOCK].reshape(-1), minlength=256)
+    values, share = np.arange(256) / 255, counts / counts.sum()
+    mean = float(share @ values)
+    std = float(np.sqrt(share @ (values - mean) ** 2))
+    return ImageAdapter(framing, pictures.classes, mean, max(std, 1e-3))
 
 
 def restored(state: dict[str, Any]) -> ImageAdapter:

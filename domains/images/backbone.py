@@ -65,7 +65,7 @@ SIZES: dict[str, Size] = {
         widths=(128, 224, 288), depths=(2, 3, 3), attention=(False, True, True), condition=512
     ),
     "dit-tiny": DiTSize(),
-    "dit-small": DiTSize(width=288, depth=8, condition=256),
+    "dit-small": DiTSize(width=272, depth=8, condition=256),
     "dit-base": DiTSize(width=448, depth=12, condition=384),
 }
 

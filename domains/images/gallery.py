@@ -45,6 +45,8 @@ class Gallery(Sequence[Image.Image]):
             columns: how many a row; None for about a square.
             zoom: pixels of the sheet for each pixel, each way.
         """
+        if not len(self):
+            raise OptionError("there are no images to show")
         columns = columns or int(np.ceil(len(self) ** 0.5))
         rows = -(-len(self) // columns)
         channels, height, width = self.pixels.shape[1:]
@@ -69,6 +71,8 @@ class Gallery(Sequence[Image.Image]):
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Writes each image to a PNG file of its own in a folder, which is made."""
         place = Path(folder)
+        if place.is_file():
+            raise OptionError(f"{place}: is a file; name a folder")
         place.mkdir(parents=True, exist_ok=True)
         files = [place / f"{i:05}.png" for i in range(len(self))]
         for file, image in zip(files, self, strict=True):

@@ -1,25 +1,27 @@
 """The verbs of images."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from domains.images.adapter import ImageAdapter
 from domains.images.data import read
+from domains.images.data.arrays import as_numpy, is_array
 from domains.images.gallery import Gallery
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
 from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
-from zoo.engine.inverse import Measured
+from zoo.engine.inverse import Measured, noise_of
 from zoo.errors import OptionError
-from zoo.model import Model
+from zoo.model import Model, whole
 
 Label = str | SupportsIndex | None
 SMALLEST = 4  # pixels of an image, each way
@@ -76,7 +78,7 @@ class ImageModel(Model):
 
         Args:
             image: of any size; brought to the model's own.
-            mask: `(H, W)` of the model's size, or such a PIL image: true or white where to draw.
+            mask: `(H, W)`, a PIL image or a file: true or white where to draw; framed as the image is.
             label, caption, steps, sampler, guidance, seed: as in `sample`.
         """
         pixels, hidden = self._pixels(image), self._mask(mask)
@@ -112,9 +114,10 @@ class ImageModel(Model):
         if not 0 <= strength <= 1:
             raise OptionError(f"strength must lie in [0, 1], not {strength}")
         pixels, asked = self._pixels(image), self._asked(n, label, caption)
-        if strength == 0:
+        least, most = (s / (a + s) for a, s in map(self.denoiser.path.scales, torch.tensor([0.0, 1.0])))
+        if strength <= least:
             return Gallery(pixels.repeat(n, 0), self._names(asked))
-        start = self.adapter.encode(pixels) if strength < 1 else None
+        start = self.adapter.encode(pixels) if strength < most else None
         return self._draw(asked, seed, guidance, steps=steps, sampler=sampler, start=start, strength=strength)
 
     def upscale(
@@ -137,9 +140,12 @@ class ImageModel(Model):
             label, caption, steps, sampler, guidance, seed: as in `sample`.
         """
         size = self.adapter.framing.size
-        if factor < 2 or size % factor or size // factor < SMALLEST:
-            fitting = [str(n) for n in range(2, size // SMALLEST + 1) if size % n == 0]
-            raise OptionError(f"factor must be {' or '.join(fitting)} here, not {factor}")
+        fitting = [n for n in range(2, size // SMALLEST + 1) if size % n == 0]
+        if factor not in fitting:
+            some = " or ".join(map(str, fitting))
+            raise OptionError(
+                f"factor must be {some} here, not {factor!r}" if some else "images are too small"
+            )
         factor = int(factor)
         means = self._pixels(image, size // factor)
         small = self.adapter.encode(means).to(self.device)
@@ -158,8 +164,8 @@ class ImageModel(Model):
 
     def interpolate(
         self,
-        a: int,
-        b: int,
+        a: Any,
+        b: Any,
         n: int = 8,
         *,
         label: Label = None,
@@ -167,9 +173,15 @@ class ImageModel(Model):
         steps: int | None = None,
         guidance: float | None = None,
     ) -> Gallery:
-        """Draws n images between those of two seeds, along the arc between their noises."""
-        asked = self._asked(n, label, caption)
-        ends = [Members(seed, (0,)).normal(self._shape) for seed in (a, b)]
+        """Draws n images between two, along the arc between the noises that they come from.
+
+        Args:
+            a, b: seeds, or images; those come back nearly as they are, as far as the model knows their like.
+            n: how many, the first and the last those two.
+            label, caption, steps, guidance: as in `sample`.
+        """
+        asked = self._asked(whole("n", n, 2), label, caption)
+        ends = [self._noise(end, {name: value[:1] for name, value in asked.items()}, steps) for end in (a, b)]
         angle = torch.linspace(0, math.pi / 2, n).view(-1, 1, 1, 1)
         return self._draw(
             asked,
@@ -190,13 +202,10 @@ class ImageModel(Model):
         seed: int = 0,
     ) -> Gallery:
         """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
-        own = self.recipe.sampling
-        path, steps = self.denoiser.path, own.steps if steps is None else steps
-        if min(frames, steps) < 1:
-            raise OptionError(f"frames and steps must be at least 1, not {frames} and {steps}")
-        asked = self._asked(1, label, caption)
+        path, times, frames = self.denoiser.path, self._times(steps), whole("frames", frames, 2)
+        asked, steps = self._asked(1, label, caption), len(times) - 1
         x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
-        states, times = [x], grid(path, steps, own.grid)
+        states = [x]
         with torch.no_grad():
             cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
             states += list(SAMPLERS[DETERMINISTIC](self.denoiser, x, times, cond=cond))
@@ -204,6 +213,19 @@ class ImageModel(Model):
         # brought to unit variance, as the network sees them
         seen = [states[i] / sum(s**2 for s in path.landing(times[i])) ** 0.5 for i in chosen]
         return Gallery(self.adapter.decode(torch.cat(seen)), self._names(asked) * len(chosen))
+
+    def _times(self, steps: int | None) -> Tensor:
+        own = self.recipe.sampling
+        return grid(self.denoiser.path, whole("steps", own.steps if steps is None else steps), own.grid)
+
+    def _noise(self, end: Any, asked: dict[str, Tensor], steps: int | None) -> Tensor:
+        """The noise of a seed or of an image, (1, C, H, W)."""
+        if isinstance(end, SupportsIndex) and not is_array(end):
+            return Members(operator.index(end), (0,)).normal(self._shape)
+        x = self.adapter.encode(self._pixels(end)).to(self.device)
+        with torch.no_grad():
+            cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
+        return noise_of(self.denoiser, x, self._times(steps), cond).cpu()
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -214,13 +236,16 @@ class ImageModel(Model):
         self, n: int, label: Label | Sequence[Label], caption: str | Sequence[str] | None
     ) -> dict[str, Tensor]:
         """The raw conditions of n images."""
+        n = whole("n", n)
         asked = {"label": torch.tensor(self._labels(label, n))}
         if not self.recipe.words:
-            if caption:
+            if (caption is not None and not isinstance(caption, str)) or caption:
                 raise OptionError("this model was trained without captions: it reads none")
             return asked
-        given: Any = caption or ""
-        captions = [given] * n if np.ndim(given) == 0 else list(given)
+        if caption is None or isinstance(caption, str):
+            captions = [caption or ""] * n
+        else:
+            captions = [str(one) if isinstance(one, str) else one for one in as_list(caption)]
         if not all(isinstance(one, str) for one in captions):
             raise OptionError(f"a caption is text, which {caption!r} is not")
         if len(captions) != n:
@@ -228,10 +253,7 @@ class ImageModel(Model):
         return asked | {"caption": tokens(captions)}
 
     def _labels(self, label: Label | Sequence[Label], n: int) -> list[int]:
-        if n < 1:
-            raise OptionError(f"n must be at least 1, not {n}")
-        given: Any = label
-        wanted = [given] * n if np.ndim(given) == 0 else list(given)
+        wanted = as_list(label) if np.ndim(label) else [label] * n  # type: ignore[arg-type]
         if len(wanted) != n:
             raise OptionError(f"{len(wanted)} labels for {n} images: give one, or one for each")
         try:
@@ -246,31 +268,37 @@ class ImageModel(Model):
     def _pixels(self, image: Any, size: int | None = None) -> np.ndarray:
         """One image as uint8 (1, C, size, size)."""
         framing = self.adapter.framing
-        found = read([image], framing if size is None else replace(framing, size=size)).pixels
-        if len(found) != 1:
-            raise OptionError(f"one image is wanted, not {len(found)}")
-        return found
+        if is_array(image) and image.ndim == 4 and len(image) != 1:
+            raise OptionError(f"one image is wanted, not {len(image)}")
+        if is_array(image) and image.ndim == 4:
+            image = image[0]
+        return read([image], framing if size is None else replace(framing, size=size)).pixels
 
     def _mask(self, mask: Any) -> Tensor:
-        size = self.adapter.framing.size
-        array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
-        if array.shape != (size, size):
-            raise OptionError(f"the mask has shape {array.shape}, but the model's images are {size} x {size}")
-        hidden = array > (127 if array.dtype == np.uint8 and array.max() > 1 else 0)
+        """Where to draw, (1, 1, size, size): a mask of any size is framed as images are."""
+        framing = replace(self.adapter.framing, channels=1, resample="nearest")
+        if is_array(mask):
+            array = np.squeeze(as_numpy(mask))
+            if array.ndim != 2:
+                raise OptionError(f"a mask of shape {tuple(mask.shape)}: (H, W) is wanted")
+            mask = array > (127 if array.size and array.max() > 1 else 0.5)
+        hidden = read([mask], framing).pixels > 127
         if not hidden.any():
             raise OptionError("the mask hides nothing: make it true or white where to draw")
-        return torch.from_numpy(hidden)[None, None]
+        return torch.from_numpy(hidden)
 
     def _guided(self, guidance: float | None, asked: dict[str, Tensor]) -> Denoiser:
         weight = self.recipe.sampling.guidance if guidance is None else guidance
         if weight is None or weight == 1:
             return self.denoiser
-        if not isinstance(weight, int | float) or not math.isfinite(weight):
+        if not isinstance(weight, Real) or not math.isfinite(weight):
             raise OptionError(f"guidance must be a finite number, not {weight!r}")
+        if not self.recipe.drop:
+            raise OptionError("this model was never trained without its condition: it takes no guidance")
         null = self._asked(1, None, None)
         if all((asked[name] == value).all() for name, value in null.items()):
             return self.denoiser  # towards nothing: twice the work for the same images
-        return ClassifierFree(self.denoiser, weight, null)
+        return ClassifierFree(self.denoiser, float(weight), null)
 
     def _draw(
         self,
@@ -311,6 +339,18 @@ class ImageModel(Model):
             )
             drawn.append(self.adapter.decode(made.x))
         return Gallery(np.concatenate(drawn), self._names(asked))
+
+
+def as_list(values: Any) -> list[Any]:
+    """The values of a sequence.
+
+    Raises:
+        OptionError: if it is none.
+    """
+    try:
+        return list(values)
+    except TypeError:
+        raise OptionError(f"{values!r} is neither one for all images nor one for each") from None
 
 
 class Fixed:

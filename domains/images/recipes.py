@@ -19,6 +19,7 @@ class ImageRecipe(Recipe):
 
     Attributes:
         source: name of the data set that it is trained on, where no other is given.
+        labels: the column of classes in a table of the user's own, where there is a doubt.
         framing: size and mode of the images.
         classes: how many classes the network tells apart; set from the data.
         words: width of the vectors that stand for the words of a caption; 0 where there are no captions.
@@ -30,6 +31,7 @@ class ImageRecipe(Recipe):
 
     domain: Literal["images"] = "images"
     source: str = "fashion-mnist"
+    labels: str = ""
     framing: Framing = Framing()
     classes: Annotated[int, Ge(0), Le(100_000)] = 0
     words: Annotated[int, Ge(0), Le(4096)] = 0

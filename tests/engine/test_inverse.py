@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.engine.exact import Exact, gaussian
+from tests.engine.exact import Exact, gaussian, mixture
 from zoo.engine import PATHS, Linear, Members, grid, sample
-from zoo.engine.inverse import Measured
+from zoo.engine.inverse import Measured, noise_of
 from zoo.engine.schedule import remaining
 
 
@@ -35,6 +35,17 @@ def test_strength_is_the_share_of_noise_on_every_path():
     for strength in (0.0, 1.0, -1.0, 0.999):
         with pytest.raises(ValueError, match="strength"):
             remaining(PATHS["ve"](), grid(PATHS["ve"](), 20), strength)
+
+
+@pytest.mark.parametrize("path_name", PATHS)
+def test_the_noise_of_a_sample_is_the_one_that_it_was_drawn_from(path_name):
+    path = PATHS[path_name]()
+    denoiser, members = mixture(path), Members(0, range(200))
+    noise = Members(0, range(200)).normal((2,)).double()
+    x = sample(denoiser, members, (2,), steps=200, sampler="heun").x
+    found = noise_of(denoiser, x.double(), grid(path, 200), {})
+    assert (found - noise).abs().median() < 0.01
+    assert (found - noise).pow(2).mean().sqrt() < 0.05
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "adams2", "sde"])

@@ -194,7 +194,7 @@ def test_csv_of_file_names(tmp_path: Path):
 
 def test_doubt_about_the_column_of_labels(tmp_path: Path):
     write(tmp_path, {"a.png": noise(1)[0], "my.csv": "file,fine_label,coarse_label\na.png,x,y\n"})
-    assert "'coarse_label', 'fine_label'; choose with labels=" in refused(tmp_path / "my.csv")
+    assert "'coarse_label', 'fine_label'; name one: labels=" in refused(tmp_path / "my.csv")
     assert read(tmp_path / "my.csv", COLOUR, labels="coarse_label").classes == ("y",)
 
 
@@ -797,6 +797,17 @@ def test_cache_gives_what_memory_gives(many: Path, monkeypatch: pytest.MonkeyPat
     assert not isinstance(read(many, COLOUR).pixels.base, np.memmap)
 
 
+def test_of_a_few_large_images_one_is_for_validation_though_they_are_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache, "LARGE", 1)
+    for seed in range(6):
+        files: dict[str, np.ndarray | bytes | str] = {f"{i}.png": noise(4, seed=seed)[i] for i in range(4)}
+        folder = write(tmp_path / str(seed), files)
+        sides = [read(folder, COLOUR, split=split, cache=tmp_path / "c") for split in ("train", "validation")]
+        assert len(sides[0]) + len(sides[1]) == 4 and len(sides[1]) >= 1
+
+
 @pytest.mark.parametrize("harm", ["cut", "flip", "index", "gone", "junk", "pickle"])
 def test_a_damaged_cache_is_made_anew(many: Path, decoded: list[int], tmp_path: Path, harm: str):
     first = read(many, COLOUR, cache=tmp_path / "cache")
@@ -859,7 +870,7 @@ def test_without_a_place_for_the_cache_images_are_in_memory(many: Path, tmp_path
 def test_a_full_disk_leaves_images_in_memory(many: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     fill = cache._fill
 
-    def full(*rest) -> None:
+    def full(*rest) -> bool:
         fill(*rest)
         raise OSError(28, "No space left on device")
 
@@ -909,6 +920,23 @@ def test_names_are_fetched_from_the_hub_once(server: HubServer, tmp_path: Path):
     np.testing.assert_array_equal(read("mnist", GREY, split="test", hub=away).pixels, test.pixels)
     assert len(read("mnist", GREY, hub=away)) == 30
     assert not server.requests
+
+
+def test_data_sets_of_others_on_the_hub(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    hub = Hub(server.url, cache_dir=tmp_path / "hub")
+    found = read(Path("ylecun/mnist"), GREY, split="test", hub=hub)
+    np.testing.assert_array_equal(found.pixels, chw(noise(30, 8, 8)[20:]))
+    assert found.sources[0].name == "ylecun/mnist" and found.classes == (*"abcdefghij",)
+    told = refused("some/pictures", hub=hub)
+    assert told.startswith("some/pictures: no such file or folder, and from the Hub: ")
+    write(tmp_path, {"ylecun/mnist/a/1.png": noise(1)[0]})  # a folder goes first
+    assert len(read("ylecun/mnist", GREY, hub=hub)) == 1
+
+
+def test_a_name_may_come_as_a_path(server: HubServer, tmp_path: Path):
+    hub = Hub(server.url, cache_dir=tmp_path / "hub")
+    assert len(read(Path("mnist"), GREY, split="test", hub=hub)) == 10
 
 
 def test_names_that_are_not_at_hand(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

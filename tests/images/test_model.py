@@ -76,7 +76,7 @@ def test_inpainting_keeps_the_known_pixels(model, image):
     assert np.array_equal(as_image.pixels, drawn.pixels)
     clear = Image.fromarray(np.dstack([hidden * 255] * 3 + [np.full((28, 28), 255)]).astype(np.uint8), "RGBA")
     assert np.array_equal(model.inpaint(image, clear, 3, steps=4).pixels, drawn.pixels)
-    for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((5, 5)), "the mask has shape")):
+    for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((2, 5, 5)), r"\(H, W\) is wanted")):
         with pytest.raises(OptionError, match=told):
             model.inpaint(image, mask)
 
@@ -99,6 +99,27 @@ def test_enlarged_images_have_the_means_of_the_small_one(model, image):
         model.upscale(small, 3)
 
 
+@pytest.mark.parametrize("kind", ["large", "float", "file"])
+def test_a_mask_is_framed_as_the_image_is(model, image, kind, tmp_path):
+    hidden = np.zeros((28, 28), bool)
+    hidden[10:20, 5:15] = True
+    wanted = model.inpaint(image, hidden, steps=3).pixels
+    mask = {"large": hidden.repeat(3, 0).repeat(3, 1), "float": hidden * 255.0, "file": tmp_path / "mask.png"}
+    Image.fromarray(hidden).save(tmp_path / "mask.png")
+    assert np.array_equal(model.inpaint(image, mask[kind], steps=3).pixels, wanted)
+
+
+def test_interpolation_between_images_begins_and_ends_there(model):
+    ends = model.sample(2, label=0, seed=3, steps=50)
+    drawn = model.interpolate(ends[0], ends.tensor[1], 5, label=0, steps=50).pixels.astype(int)
+    for end, image in ((0, 0), (-1, 1)):
+        assert np.abs(drawn[end] - ends.pixels[image]).mean() < 6  # of 255
+    assert np.abs(drawn[2] - ends.pixels).mean() > 6
+    for nothing in (1.5, None):
+        with pytest.raises(DataError, match=r"is no image|no image$"):
+            model.interpolate(nothing, 3)
+
+
 def test_interpolation_ends_where_the_seeds_draw(model):
     drawn = model.interpolate(5, 6, 4, label=0, steps=4)
     for i, seed in ((0, 5), (-1, 6)):
@@ -111,6 +132,49 @@ def test_a_strip_ends_in_the_image(model):
     assert len(strip) == 5
     alone = model.sample(1, label="disc", seed=2, steps=8).pixels[0].astype(int)
     assert np.abs(strip.pixels[-1] - alone).max() <= 1
+
+
+def test_the_ends_of_the_range_of_an_edit(model, image):
+    for strength in (0.0, 0.001, 0.99, 1.0):
+        edited = model.edit(image, strength, 2, steps=4)
+        assert len(edited) == 2
+    assert np.array_equal(model.edit(image, 0.0, 1).pixels[0, 0], np.asarray(image))
+    drawn = model.sample(2, steps=4).pixels
+    assert np.array_equal(model.edit(image, 1.0, 2, steps=4).pixels, drawn)
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        (lambda m: m.sample(2.0), "n must be a whole number, not 2.0"),
+        (lambda m: m.sample(0), "n must be at least 1"),
+        (lambda m: m.sample(1, steps=2.5), "steps must be a whole number"),
+        (lambda m: m.sample(1, seed=0.5), "a seed is a whole number, not 0.5"),
+        (lambda m: m.sample(1, label=0, guidance="much"), "finite number"),
+        (lambda m: m.sample(1, caption=["a shoe"]), "it reads none"),
+        (lambda m: m.strip(frames=1), "frames must be at least 2"),
+        (lambda m: m.interpolate(1, 2, 1), "n must be at least 2"),
+        (lambda m: m.upscale(domain.example().pixels[0, 0], 3.5), "factor must be 2 or 4 or 7"),
+        (lambda m: m.edit(domain.example().pixels[:2]), "one image is wanted, not 2"),
+        (lambda m: m.sample(1)[0:0].sheet(), "no images to show"),
+        (lambda m: m.sample(1).save(__file__), "is a file; name a folder"),
+        (lambda m: replaced(m, drop=0.0).sample(1, label=0, guidance=2), "takes no guidance"),
+    ],
+)
+def test_what_cannot_be_done_is_told(model, verb, told):
+    with pytest.raises(ValueError, match=told):
+        verb(model)
+
+
+def test_numbers_of_numpy_are_numbers(model):
+    plain = model.sample(2, label=0, guidance=2.0, steps=3, seed=1).pixels
+    numpy = model.sample(
+        np.int64(2), label=np.int64(0), guidance=np.float32(2), steps=np.int32(3), seed=np.uint8(1)
+    )
+    assert np.array_equal(numpy.pixels, plain)
+    assert np.array_equal(model.sample(2, guidance=3.0, steps=3).pixels, model.sample(2, steps=3).pixels)
+    with pytest.raises(TypeError):
+        _ = numpy[[0, 1]]
 
 
 def test_checkpoints_draw_the_same(model, tmp_path):
@@ -257,6 +321,18 @@ def test_captions_condition_what_is_drawn(reader, tmp_path):
     assert (reader.strip(caption="a square", seed=0).pixels[-1] == square[0]).all()
 
 
+def test_captions_of_every_form(reader):
+    pair = reader.sample(2, caption=["a square", "a disc"], steps=3).pixels
+    for form in (("a square", "a disc"), np.array(["a square", "a disc"])):
+        assert np.array_equal(reader.sample(2, caption=form, steps=3).pixels, pair)
+    for form, told in (([], "0 captions for 2"), (5, "neither one for all"), ([1, 2], "a caption is text")):
+        with pytest.raises(OptionError, match=told):
+            reader.sample(2, caption=form)
+    blind = replace(EDM, network=replace(TINY, attention=(False, False)), words=64)
+    with pytest.raises(ValueError, match="captions are read by attention"):
+        domain.denoiser(blind)
+
+
 def test_captions_are_dropped_with_the_class_for_guidance(reader):
     example = domain.example()
     bare = np.full(len(example), -1)
@@ -382,5 +458,8 @@ def test_evaluation_asks_for_the_classes_of_the_data(model, monkeypatch):
         np.where(np.arange(2000) % 4 == 0, 0, 1),
         ("disc", "star"),
     )
+    with pytest.raises(OptionError, match=r"there are 1\d+ real images"):
+        domain.evaluate(model, domain.evaluate_request(data=many, n=1900))
+    assert not asked  # it is told before anything is drawn
     domain.evaluate(model, domain.evaluate_request(data=many, n=200, steps=1))
     assert 35 <= asked.count(1) <= 65 and asked.count(1) + asked.count(None) == 200  # a quarter are discs

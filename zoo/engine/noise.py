@@ -7,6 +7,7 @@ number of processes, and on every device.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -27,18 +28,23 @@ class NoiseSource(Protocol):
 class Members:
     """The noise streams of the members with the given indices under one seed.
 
+    Errors: ValueError if the seed is no whole number, or an index is out of range.
+
     >>> eight, four = Members(0, range(8)), Members(0, range(4))
     >>> torch.equal(eight.normal((3, 2))[:4], four.normal((3, 2)))
     True
     """
 
     def __init__(self, seed: int, indices: Iterable[int]):
-        self.seed, self.indices = seed, tuple(indices)
+        try:
+            self.seed, self.indices = operator.index(seed), tuple(indices)
+        except TypeError:
+            raise ValueError(f"a seed is a whole number, not {seed!r}") from None
         if any(not 0 <= i < 2**32 for i in self.indices):
             raise ValueError("member indices must lie in [0, 2**32)")
         # The Mersenne twister keeps 32 bits of its seed. An odd factor maps indices to seeds one to one:
         # no two members of one seed ever share a stream. The hash sets members of different seeds apart.
-        offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
+        offset = int.from_bytes(hashlib.blake2b(str(self.seed).encode(), digest_size=4).digest(), "little")
         self._generators = [
             torch.Generator().manual_seed((offset + i * 0x9E3779B1) % 2**32) for i in self.indices
         ]

@@ -47,7 +47,8 @@ def read(
 
     Args:
         source: the path of a folder, a table (CSV, .jsonl, parquet), a packed file (`.npz`, `.npy`, idx) or
-            an image; "fashion-mnist", "mnist" or "cifar10", which go before a file that is called so; an
+            an image; "fashion-mnist", "mnist" or "cifar10", which go before a file that is called so;
+            "org/name" of a data set on the Hub, where there is no file or folder that is called so; an
             array or tensor `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`; an image of PIL; a list of images,
             arrays or paths; a pair of any such images and labels; a dict of arrays; a DataFrame with a
             column of images; Pictures.
@@ -129,7 +130,7 @@ def _find(source: Any, split: str | None, labels: str | None, hub: Hub) -> Found
     if isinstance(source, pd.DataFrame):
         return table.of_frame(source, None, labels, "the DataFrame")
     path, where = None, str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"
-    if isinstance(source, str | Path) and source not in known.KNOWN:
+    if isinstance(source, str | Path) and where not in known.KNOWN:
         if not where.strip():
             raise DataError("an empty path: name a folder or file")
         path = Path(source).expanduser()
@@ -141,9 +142,13 @@ def _find(source: Any, split: str | None, labels: str | None, hub: Hub) -> Found
             return table.of_frame(table.read_table(path, where), path.parent, labels, where)
     if labels is not None:
         raise DataError(f"labels={labels!r} names a column, but there is no table in this source")
+    if path is not None and not path.exists() and known.REPO.fullmatch(where):
+        return known.of_repo(where, split, hub)
     if path is not None:
         return _file(path, where)
-    return known.of_name(source, split, hub) if isinstance(source, str) else _in_memory(source, where)
+    if isinstance(source, str | Path):
+        return known.of_name(where, split, hub)
+    return _in_memory(source, where)
 
 
 def _file(path: Path, where: str) -> Found:
@@ -178,13 +183,13 @@ def _in_memory(source: Any, where: str) -> Found:
     if arrays.is_array(source):
         source = {"images": source}
     if isinstance(source, Mapping):
-        members = {key: partial(arrays.as_numpy, value) for key, value in source.items()}
+        members = {str(key): partial(arrays.as_numpy, value) for key, value in source.items()}
         return packed.of_arrays(members, where)
     if isinstance(source, Image.Image | bytes):
         source = [source]
     labels: Sequence[object] = ()
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[0], list):
-        source, labels = source
+        source, labels = source[0], () if source[1] is None else source[1]
     if not isinstance(source, list | tuple):
         raise DataError(
             f"cannot read images from {where}: pass a path, a name, an array, a list of images or a DataFrame"

@@ -127,13 +127,15 @@ def _write(entry: Path, items: Items, framing: Framing, sides: Sequence[str]) ->
     with suppress(OSError):  # there is no such place, the disk is full, or another process was faster
         entry.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", dir=entry.parent) as new:
-            _fill(Path(new), items, framing, sides)
+            if not _fill(Path(new), items, framing, sides):
+                return
             os.chmod(new, 0o755)  # temporary folders are private
             rmtree(entry, ignore_errors=True)  # damaged, or else there would be no need to write
             os.rename(new, entry)
 
 
-def _fill(folder: Path, items: Items, framing: Framing, sides: Sequence[str]) -> None:
+def _fill(folder: Path, items: Items, framing: Framing, sides: Sequence[str]) -> bool:
+    """Whether there is an image for validation: of few, chance may choose none, and `_sided` must."""
     rows: dict[str, list[int]] = {side: [] for side in sides}
     crc = dict.fromkeys(sides, 0)
     with ExitStack() as stack:
@@ -148,3 +150,4 @@ def _fill(folder: Path, items: Items, framing: Framing, sides: Sequence[str]) ->
         unreadable = frame_all(items, framing, put)
     text = json.dumps({"rows": rows, "crc32": crc, "unreadable": unreadable})
     (folder / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    return len(sides) == 1 or bool(rows["validation"]) or len(rows["train"]) < 2

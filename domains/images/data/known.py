@@ -1,6 +1,7 @@
 """Data sets by name: a copy under ZOO_DATA, or else the one on the Hugging Face Hub."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from zoo.hub.connection import Calls, Hub
 from zoo.manifest import Source
 
 LARGEST = 150_000_000  # bytes of the largest of these data sets: how long a slow line may take
+UNKNOWN = 10 * LARGEST  # the same of others
+REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # the name of a data set on the Hub
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def of_name(name: str, split: str | None, hub: Hub) -> Found:
         if root.is_dir():
             return replace(folder.of_folder(root, None, name), classes=classes, sources=(source,))
     try:
-        files = _fetched(known.repo, split, hub)
+        files = _fetched(known.repo, split, hub, LARGEST)
     except (HubError, UnknownModelError) as error:
         here = next(iter(known.folders))
         local = f"{data}/images has no {here}" if data else "ZOO_DATA is not set"
@@ -87,7 +90,22 @@ def of_name(name: str, split: str | None, hub: Hub) -> Found:
     return replace(shards.of_shards(files, None, name), classes=classes, sources=(known.source,))
 
 
-def _fetched(repo: str, split: str | None, hub: Hub) -> list[Path]:
+def of_repo(repo: str, split: str | None, hub: Hub) -> Found:
+    """A data set of the Hub whose images are in parquet files; see `of_name`.
+
+    Raises:
+        DataError: if there is none, or it has no such files.
+    """
+    try:
+        # a split of an unknown data set may be called anything: all of it is fetched
+        files = _fetched(repo, None, hub, UNKNOWN)
+    except (HubError, UnknownModelError) as error:
+        raise DataError(f"{repo}: no such file or folder, and from the Hub: {error}") from None
+    source = Source(repo, "see its page on the Hub", f"https://huggingface.co/datasets/{repo}")
+    return replace(shards.of_shards(files, None, repo), sources=(source,))
+
+
+def _fetched(repo: str, split: str | None, hub: Hub, largest: int) -> list[Path]:
     """The parquet files from the Hub or its cache: listed, then fetched by the commit that was listed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -104,7 +122,7 @@ def _fetched(repo: str, split: str | None, hub: Hub) -> list[Path]:
                 token=hub.own_token,
                 local_files_only=hub.is_offline,
             ),
-            transfer=LARGEST,
+            transfer=largest,
             expect=(LocalEntryNotFoundError,) if hub.is_offline else (),
         )
     except LocalEntryNotFoundError:

@@ -51,7 +51,9 @@ def columns(names: Sequence[str], labels: str | None, where: str, *, text: bool 
     found = sorted(name for key, name in known.items() if key in LABELS or key.endswith("_label"))
     label = labels or known.get("label")
     if label is None and len(found) > 1:
-        raise DataError(f"{where}: labels may be in {', '.join(map(repr, found))}; choose with labels=")
+        raise DataError(
+            f"{where}: labels may be in {', '.join(map(repr, found))}; name one: labels=, in a recipe too"
+        )
     return Columns(image, label or next(iter(found), None), first(CAPTIONS), first(("split",)))
 
 

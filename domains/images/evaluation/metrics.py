@@ -53,17 +53,6 @@ def kid(a: np.ndarray, b: np.ndarray) -> float:
     return float(_kid(a, _Reference(b), np.ones((1, len(a)), bool))[0])
 
 
-def kid_interval(
-    a: np.ndarray, b: np.ndarray, *, resamples: int = 200, seed: int = 0
-) -> tuple[float, float, float]:
-    """`kid` and its 95 % interval over other sets like `a`, of at least four, with `b` as it is.
-
-    `resamples` is the number of random halves of `a` behind the interval, `seed` theirs.
-    """
-    a, b = _checked(a, b, fewest=4)
-    return halves.interval(_kid(a, _Reference(b), halves.draw(len(a), resamples, seed)))
-
-
 def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = NEIGHBOURS) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al. 2019, equations 1, 2).
 
@@ -130,7 +119,8 @@ def score(
     Args:
         fake: generated images, uint8 (n, C, H, W).
         real: those they are compared with, uint8 (N, C, H, W).
-        floor: other real images, uint8, at least n; a random n of them are scored as `fake` is.
+        floor: other real images, uint8, at least n; a random n of them are scored as `fake` is, as many of
+            each class if all classes are told.
         classifier: in whose features; see `classifier.load`.
         labels: (n,), what class each of `fake` was to be; adds the row "class accuracy".
         floor_labels: the classes of `floor`, for the floor of that row.
@@ -156,7 +146,10 @@ def score(
         raise DataError(f"{counts} are {fake.shape[1:]}, {real.shape[1:]} and {floor.shape[1:]}, not alike")
     if floor_labels is not None and len(floor_labels) != len(floor):
         raise DataError(f"{len(floor_labels)} floor_labels for {len(floor)} images")
-    chosen = np.random.default_rng(seed).permutation(len(floor))[:n]
+    chosen = np.random.default_rng(seed).permutation(len(floor))
+    if labels is not None and floor_labels is not None:
+        chosen = in_proportion(chosen, floor_labels, labels)
+    chosen = chosen[:n]
     draws = halves.draw(n, resamples, seed)
     made, held = classifier.features(fake), classifier.features(floor[chosen])
     classes, known = {}, np.array([np.nan])
@@ -173,6 +166,24 @@ def score(
     }
     frame = pd.DataFrame.from_dict(table, orient="index", columns=["value", "low", "high", "floor", "n"])
     return frame.astype({"n": int})
+
+
+def in_proportion(order: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The first indices in an order whose labels are as many of each class as those wanted.
+
+    >>> in_proportion(np.array([3, 2, 1, 0]), np.array([0, 0, 1, 1]), np.array([0, 1, 1])).tolist()
+    [1, 3, 2]
+
+    Raises:
+        DataError: if there are not as many.
+    """
+    parts = []
+    for label, count in zip(*np.unique(wanted, return_counts=True), strict=True):
+        part = order[labels[order] == label][:count]
+        if len(part) < count:
+            raise DataError(f"{len(part)} real images of class {label} as floor, but {count} to score")
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 class _Reference:
