@@ -8,7 +8,8 @@ adapter.py    between pixels and what the network sees
 dataset.py    training batches; augment.py changes some of their images
 model.py      the verbs
 gallery.py    what they give back
-evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features
+evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features;
+              the Fréchet distance in Inception's
 """
 
 import warnings
@@ -205,7 +206,7 @@ class Images(Domain):
         drawn = model.sample(8 * len(classes), label=[one for one in classes for _ in range(8)], seed=0)
         size = model.adapter.framing.size
         lower = np.arange(size)[:, None].repeat(size, 1) >= size // 2
-        given, strengths = drawn[0], np.linspace(0, 0.7, 8)
+        given, strengths = drawn[0], (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
         edited = Gallery(np.concatenate([model.edit(given, one, seed=3).pixels for one in strengths]))
         sheets = {
             "images": drawn,

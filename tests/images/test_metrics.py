@@ -1,6 +1,7 @@
 """Scores with answers known in closed form, or by brute force; the shipped classifiers; the floors."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import save
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
-from domains.images.evaluation import classifier, halves, metrics
+from domains.images.evaluation import classifier, halves, inception, metrics
 from domains.images.evaluation.classifier import SHIPPED, Network, restore
 from domains.images.evaluation.metrics import (
     c2st,
@@ -19,7 +20,7 @@ from domains.images.evaluation.metrics import (
     kid,
     precision_recall,
 )
-from zoo.errors import CheckpointError, DataError, OptionError
+from zoo.errors import CheckpointError, DataError, MissingExtraError, OptionError
 
 FOLDER = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "images"
 real_data = pytest.mark.skipif(
@@ -369,3 +370,31 @@ def test_mnist_accuracy():
     with np.load(FOLDER / "mnist" / "mnist.npz") as arrays:
         x, y = arrays["x_test"][:1000, None], arrays["y_test"][:1000]
     assert (classifier.load("mnist").predict(x) == y).mean() >= 0.98
+
+
+class Means(torch.nn.Module):
+    """Features that anyone can compute: the mean of each half of an image."""
+
+    num_features = 2
+
+    def forward(self, images):
+        assert images.dtype == torch.uint8 and images.shape[1] == 3
+        return images.double().flatten(2).unflatten(2, (2, -1)).mean((1, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_distance_of_inception_is_that_of_gaussians(rng, channels):
+    pytest.importorskip("torchmetrics")
+    a, b = (rng.integers(low, 256, (150, channels, 8, 8)).astype(np.uint8) for low in (0, 60))
+    features = [Means()(torch.from_numpy(x).expand(-1, 3, -1, -1)).numpy() for x in (a, b)]
+    found = inception.distance(a, b, Means())
+    assert found == pytest.approx(frechet(*features), rel=1e-4)
+    with pytest.raises(DataError, match="1 images have no spread"):
+        inception.distance(a[:1], b, Means())
+
+
+def test_without_torchmetrics_the_extra_is_named(rng, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", None)
+    images = rng.integers(0, 256, (4, 1, 8, 8)).astype(np.uint8)
+    with pytest.raises(MissingExtraError, match=r"diffusion-zoo\[inception\]"):
+        inception.distance(images, images, Means())
