@@ -1,8 +1,8 @@
 """The networks: a U-Net and a diffusion transformer (DiT), of the same blocks, under the same condition.
 
-Both first fold patches of pixels into channels (space to depth), so that no time is spent at full resolution,
-and read the noise level, a class and, if there is one, a sequence of vectors (of a text, say). What is given
-of an image (mask False) is told by a channel of its own.
+Both fold patches of pixels into channels first; a U-Net whose first level is thin needs no patch, as little
+time goes there. They read the noise level, a class and, if there is one, a sequence of vectors (of a text,
+say). What is given of an image (mask False) is told by a channel of its own.
 
 References: Ronneberger et al. 2015 and Ho et al. 2020 for the U-Net; Peebles & Xie 2023 for the DiT.
 """
@@ -38,10 +38,10 @@ class UNetSize:
     """
 
     kind: Literal["unet"] = "unet"
-    patch: Annotated[int, Ge(1), Le(32)] = 2
-    widths: tuple[Width, ...] = (64, 112)
-    depths: tuple[Count, ...] = (1, 2)
-    attention: tuple[bool, ...] = (False, True)
+    patch: Annotated[int, Ge(1), Le(32)] = 1
+    widths: tuple[Width, ...] = (16, 64, 112)
+    depths: tuple[Count, ...] = (1, 1, 2)
+    attention: tuple[bool, ...] = (False, False, True)
     condition: Width = 128
     dropout: Annotated[float, Ge(0), Le(1)] = 0.0
 
@@ -60,9 +60,12 @@ class DiTSize:
 Size = UNetSize | DiTSize
 SIZES: dict[str, Size] = {
     "unet-tiny": UNetSize(),
-    "unet-small": UNetSize(widths=(112, 208), depths=(2, 3), condition=256, dropout=0.1),
+    "unet-small": UNetSize(widths=(32, 112, 208), depths=(1, 2, 3), condition=256, dropout=0.1),
     "unet-base": UNetSize(
-        widths=(128, 224, 288), depths=(2, 3, 3), attention=(False, True, True), condition=512
+        widths=(32, 128, 224, 288),
+        depths=(1, 2, 3, 3),
+        attention=(False, False, True, True),
+        condition=512,
     ),
     "dit-tiny": DiTSize(),
     "dit-small": DiTSize(width=272, depth=8, condition=256),

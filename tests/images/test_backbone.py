@@ -9,7 +9,7 @@ from domains.images.backbone import SIZES, DiTSize, UNetSize, folded, network, u
 from domains.images.gallery import Gallery
 
 SMALL = {
-    "unet": UNetSize(widths=(16, 32), depths=(1, 1), condition=16),
+    "unet": UNetSize(patch=2, widths=(16, 32), depths=(1, 1), attention=(False, True), condition=16),
     "dit": DiTSize(width=32, depth=2, condition=16),
 }
 LIMITS = {"tiny": 2e6, "small": 10e6, "base": 40e6}

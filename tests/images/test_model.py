@@ -16,7 +16,7 @@ from domains.images.data.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
 from zoo.errors import DataError, OptionError
 
-TINY = UNetSize(widths=(16, 32), depths=(1, 1), condition=32)
+TINY = UNetSize(patch=2, widths=(16, 32), depths=(1, 1), attention=(False, True), condition=32)
 
 
 @pytest.fixture(scope="module", params=[EDM, FLOW], ids=lambda recipe: recipe.name)
