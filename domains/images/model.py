@@ -253,7 +253,8 @@ class ImageModel(Model):
         return asked | {"caption": tokens(captions)}
 
     def _labels(self, label: Label | Sequence[Label], n: int) -> list[int]:
-        wanted = as_list(label) if np.ndim(label) else [label] * n  # type: ignore[arg-type]
+        given: Any = label
+        wanted: list[Any] = as_list(given) if np.ndim(given) else [given] * n
         if len(wanted) != n:
             raise OptionError(f"{len(wanted)} labels for {n} images: give one, or one for each")
         try:
