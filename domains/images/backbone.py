@@ -52,7 +52,7 @@ class DiTSize:
 
     kind: Literal["dit"] = "dit"
     patch: Annotated[int, Ge(1), Le(32)] = 2
-    width: Width = 144
+    width: Width = 140
     depth: Count = 6
     condition: Width = 128
 
