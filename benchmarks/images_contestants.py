@@ -120,11 +120,12 @@ class Published(Contestant):
 class Diffusers(Published):
     """UNet2DModel by its example unconditional_image_generation: ε, linear β, AdamW, cosine, EMA."""
 
-    samplers = ("dpm++2m", "dpm++2m, thresholds", "ddim", "ddim, trailing")
+    # DDIM is left out: on validation images it scored 240 to 310 where these scored 170 to 210
+    samplers = ("dpm++2m", "dpm++2m, thresholds")
     betas, weight_decay, cosine = (0.95, 0.999), 1e-6, True
 
     def __init__(self) -> None:
-        from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+        from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
         from diffusers.training_utils import EMAModel
 
         down, up = (
@@ -139,8 +140,6 @@ class Diffusers(Published):
         self.noising = DDPMScheduler()
         config = self.noising.config
         self.steppers = {
-            "ddim": DDIMScheduler.from_config(config),
-            "ddim, trailing": DDIMScheduler.from_config(config, timestep_spacing="trailing"),
             "dpm++2m": DPMSolverMultistepScheduler.from_config(config),
             "dpm++2m, thresholds": DPMSolverMultistepScheduler.from_config(config, thresholding=True),
         }

@@ -50,7 +50,7 @@ STEPS = 400
 RATED_STEPS, RATED_N = 200, 250  # of a run that a rate is chosen by; its images
 SAMPLED_N = 150  # images that weights and samplers are chosen by, after STEPS
 TIMED = 40  # steps of a timed training
-N = 300  # images a score
+N = 250  # images a score
 EVALUATIONS = (10, 20, 50)
 SEEDS, TURNS = (0, 1, 2), 3
 
