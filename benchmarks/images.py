@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from domains.images.data import Framing, read
 from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
 from domains.images.recipes import EDM
-from zoo.domain import Split
 from zoo.errors import OptionError
 
 MODELS = ("images-edm", "images-flow")
@@ -57,7 +57,7 @@ class Scores:
 
     columns = ("Fréchet", "KID", "precision", "recall", "two-sample test", "class accuracy")
 
-    def __init__(self, split: Split, n: int) -> None:
+    def __init__(self, split: Literal["validation", "test"], n: int) -> None:
         self.judge = classifier.load("fashion-mnist")
         self.real = read("fashion-mnist", Framing(), split=split)
         self.reference, self.asked = self.judge.features(self.real.pixels), np.arange(n) % 10

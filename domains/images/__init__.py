@@ -175,7 +175,7 @@ class Images(Domain):
                 f"the measures are in features of a classifier of {model.recipe.source}, whose images have "
                 f"{judge.channels} channel; this model's have {model.adapter.framing.channels}"
             )
-        if not 20 <= request.n <= len(floor):
+        if request.n > len(floor):
             raise OptionError(
                 f"-n is {request.n}, but there are {len(floor)} real images to compare as many with"
             )

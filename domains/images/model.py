@@ -242,10 +242,8 @@ class ImageModel(Model):
             if (caption is not None and not isinstance(caption, str)) or caption:
                 raise OptionError("this model was trained without captions: it reads none")
             return asked
-        if caption is None or isinstance(caption, str):
-            captions = [caption or ""] * n
-        else:
-            captions = [str(one) if isinstance(one, str) else one for one in as_list(caption)]
+        single = caption is None or isinstance(caption, str)
+        captions = [caption or ""] * n if single else as_list(caption)
         if not all(isinstance(one, str) for one in captions):
             raise OptionError(f"a caption is text, which {caption!r} is not")
         if len(captions) != n:
