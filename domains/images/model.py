@@ -242,8 +242,8 @@ class ImageModel(Model):
             if (caption is not None and not isinstance(caption, str)) or caption:
                 raise OptionError("this model was trained without captions: it reads none")
             return asked
-        single = caption is None or isinstance(caption, str)
-        captions = [caption or ""] * n if single else as_list(caption)
+        given: Any = "" if caption is None else caption
+        captions: list[Any] = [given] * n if isinstance(given, str) else as_list(given)
         if not all(isinstance(one, str) for one in captions):
             raise OptionError(f"a caption is text, which {caption!r} is not")
         if len(captions) != n:
