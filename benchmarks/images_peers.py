@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.images import spread
 from benchmarks.images_contestants import (
     BATCH,
     CONTESTANTS,
@@ -46,13 +47,14 @@ from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
 from zoo.fit import DivergedError
 
-STEPS = 400
+STEPS = 320
 RATED_STEPS, RATED_N = 200, 250  # of a run that a rate is chosen by; its images
 SAMPLED_N = 150  # images that weights and samplers are chosen by, after STEPS
 TIMED = 40  # steps of a timed training
 N = 250  # images a score
 EVALUATIONS = (10, 20, 50)
 SEEDS, TURNS = (0, 1, 2), 3
+DIGITS = {"Fréchet": 1, "KID": 3}  # the measures, and the decimals that are shown
 
 
 @dataclass(frozen=True)
@@ -251,17 +253,19 @@ def compare(folder: Path) -> None:
     rows[EQUAL_TIME] = at_once([partial(row, EQUAL_TIME, seed, steps[EQUAL_TIME]) for seed in SEEDS])
     real = np.random.default_rng(0).permutation(len(pictures("train")))
     floor = [scored(pictures("train").pixels[real[seed * N : (seed + 1) * N]], "test") for seed in SEEDS]
-    columns = [(measure, i) for measure in ("Fréchet", "KID") for i in range(len(EVALUATIONS))]
-    heads = [f"{measure}, {EVALUATIONS[i]}" for measure, i in columns]
+    columns = [(measure, i, digits) for measure, digits in DIGITS.items() for i in range(len(EVALUATIONS))]
+    heads = [f"{measure}, {EVALUATIONS[i]}" for measure, i, _ in columns]
     print(
         "| row | parameters | images | seconds | " + " | ".join(heads) + " |\n|" + "---|" * (4 + len(heads))
     )
     for name, own in rows.items():
-        cells = [spread([result["scores"][i][measure] for result in own]) for measure, i in columns]
+        cells = [
+            spread([result["scores"][i][measure] for result in own], digits) for measure, i, digits in columns
+        ]
         spent = mean(result["seconds"] for result in own)
         about = f"{own[0]['parameters'] / 1e6:.2f}M | {steps[name] * BATCH} | {spent:.0f}"
         print(f"| {name} | {about} | " + " | ".join(cells) + " |")
-    cells = [spread([score[measure] for score in floor]) for measure, _ in columns]
+    cells = [spread([score[measure] for score in floor], digits) for measure, _, digits in columns]
     print("| real images | | | | " + " | ".join(cells) + " |")
     chart(rows, floor, Path(__file__).parents[1] / "docs/figures/images-peers.png")
 
@@ -281,12 +285,6 @@ def chart(rows: dict[str, list[dict[str, Any]]], floor: list[dict[str, float]], 
     axis.set(xlabel="network evaluations", ylabel="Fréchet distance", yscale="log", xticks=EVALUATIONS)
     axis.legend(fontsize=7)
     figure.savefig(file, dpi=120)
-
-
-def spread(values: list[float]) -> str:
-    """Mean, lowest and highest."""
-    digits = 1 if max(values) >= 1 else 3
-    return f"{mean(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def speed(folder: Path) -> None:

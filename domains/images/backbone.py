@@ -140,16 +140,16 @@ class UNet(nn.Module):
         h = self.stem(folded(with_mask(x, mask), self.patch).contiguous(memory_format=torch.channels_last))
         kept: list[Tensor] = []
         for level, blocks in enumerate(self.down):
-            for block in as_list(blocks):
+            for block in sequence_of(blocks):
                 h = block(h, condition)
                 kept.append(h)
-            for attention in as_list(self.attention[level]):
+            for attention in sequence_of(self.attention[level]):
                 flat = attention(h.flatten(2).transpose(1, 2), context)
                 h = flat.transpose(1, 2).unflatten(2, h.shape[-2:])
             if level < len(self.shrink):
                 h = self.shrink[level](h)
         for level in reversed(range(len(self.up))):
-            for block in as_list(self.up[level]):
+            for block in sequence_of(self.up[level]):
                 h = block(torch.cat([h, kept.pop()], 1), condition)
             if level > 0:
                 h = self.grow[level - 1](F.interpolate(h, scale_factor=2.0))
@@ -212,6 +212,6 @@ def unfolded(x: Tensor, patch: int) -> Tensor:
     return rearrange(x, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
 
 
-def as_list(modules: nn.Module) -> Sequence[nn.Module]:
+def sequence_of(modules: nn.Module) -> Sequence[nn.Module]:
     """The modules of a list inside a list, typed."""
     return list(modules.children())

@@ -52,7 +52,8 @@ class ImageModel(Model):
         Args:
             label: a class by name or index, or one for each image; None for any.
             caption: what to draw in words, or a caption for each image, of a model that reads captions.
-            guidance: 1 draws from the class as it is; more makes images more typical of it and less diverse.
+            guidance: 1 draws from the class as it is; more makes images more typical of it and less diverse;
+                by default what the recipe says.
             n, steps, sampler, seed, device: as in `zoo.Model.sample`.
 
         Raises:
@@ -181,7 +182,8 @@ class ImageModel(Model):
             label, caption, steps, guidance: as in `sample`.
         """
         asked = self._asked(whole("n", n, 2), label, caption)
-        ends = [self._noise(end, {name: value[:1] for name, value in asked.items()}, steps) for end in (a, b)]
+        one = self._prepared(guidance, {name: value[:1] for name, value in asked.items()})
+        ends = [self._noise(end, *one, steps) for end in (a, b)]
         angle = torch.linspace(0, math.pi / 2, n).view(-1, 1, 1, 1)
         return self._draw(
             asked,
@@ -199,16 +201,16 @@ class ImageModel(Model):
         *,
         caption: str | None = None,
         steps: int | None = None,
+        guidance: float | None = None,
         seed: int = 0,
     ) -> Gallery:
         """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
         path, times, frames = self.denoiser.path, self._times(steps), whole("frames", frames, 2)
         asked, steps = self._asked(1, label, caption), len(times) - 1
+        denoiser, cond = self._prepared(guidance, asked)
         x = path.prior(Members(seed, (0,)).normal(self._shape).to(self.device))
-        states = [x]
         with torch.no_grad():
-            cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
-            states += list(SAMPLERS[DETERMINISTIC](self.denoiser, x, times, cond=cond))
+            states = [x, *SAMPLERS[DETERMINISTIC](denoiser, x, times, cond=cond)]
         chosen = np.linspace(0, steps, min(frames, steps + 1)).round().astype(int)
         # brought to unit variance, as the network sees them
         seen = [states[i] / sum(s**2 for s in path.landing(times[i])) ** 0.5 for i in chosen]
@@ -218,14 +220,20 @@ class ImageModel(Model):
         own = self.recipe.sampling
         return grid(self.denoiser.path, whole("steps", own.steps if steps is None else steps), own.grid)
 
-    def _noise(self, end: Any, asked: dict[str, Tensor], steps: int | None) -> Tensor:
+    @torch.no_grad()
+    def _prepared(
+        self, guidance: float | None, asked: dict[str, Tensor]
+    ) -> tuple[Denoiser, dict[str, Tensor]]:
+        """A guided denoiser, and the conditions encoded for it."""
+        denoiser = self._guided(guidance, asked)
+        return denoiser, denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
+
+    def _noise(self, end: Any, denoiser: Denoiser, cond: dict[str, Tensor], steps: int | None) -> Tensor:
         """The noise of a seed or of an image, (1, C, H, W)."""
         if isinstance(end, SupportsIndex) and not is_array(end):
             return Members(operator.index(end), (0,)).normal(self._shape)
         x = self.adapter.encode(self._pixels(end)).to(self.device)
-        with torch.no_grad():
-            cond = self.denoiser.encode({k: v.to(self.device) for k, v in asked.items()}, None).cond
-        return noise_of(self.denoiser, x, self._times(steps), cond).cpu()
+        return noise_of(denoiser, x, self._times(steps), cond).cpu()
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -287,7 +295,8 @@ class ImageModel(Model):
         return torch.from_numpy(hidden)
 
     def _guided(self, guidance: float | None, asked: dict[str, Tensor]) -> Denoiser:
-        weight = self.recipe.sampling.guidance if guidance is None else guidance
+        own = self.recipe.sampling.guidance if self.recipe.drop else None
+        weight = own if guidance is None else guidance
         if weight is None or weight == 1:
             return self.denoiser
         if not isinstance(weight, Real) or not math.isfinite(weight):

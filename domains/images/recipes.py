@@ -58,7 +58,7 @@ EDM = ImageRecipe(
         validation_batches=16,
     ),
     finetuning=Training(steps=400, batch_size=64, lr=5e-4, validate_every=50, validation_batches=4),
-    sampling=Sampling(sampler="adams2", steps=20, grid="logistic", guidance=1.0),
+    sampling=Sampling(sampler="adams2", steps=20, grid="logistic", guidance=1.25),
     summary=(
         "Draws small images of a class, fills in, edits and enlarges images: a U-Net trained by "
         "the method of Karras et al. 2022 (EDM)."

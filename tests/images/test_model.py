@@ -59,10 +59,13 @@ def test_labels_by_name_index_list_or_none(model):
         model.sample(3, label=[0, 1])
 
 
-def test_guidance_of_one_is_none_and_more_changes_images(model):
-    plain, one, three = (model.sample(2, label=0, guidance=w, steps=3).pixels for w in (None, 1.0, 3.0))
-    assert np.array_equal(plain, one)
-    assert not np.array_equal(plain, three)
+def test_guidance_by_default_is_the_recipes(model):
+    own, one, three = (model.sample(2, label=0, guidance=w, steps=3).pixels for w in (None, 1.0, 3.0))
+    recipe = model.recipe.sampling.guidance
+    assert np.array_equal(own, model.sample(2, label=0, guidance=recipe, steps=3).pixels)
+    assert not np.array_equal(own, one) and not np.array_equal(one, three)
+    never = replaced(model, drop=0.0).sample(2, label=0, steps=3).pixels  # cannot be guided: it draws without
+    assert np.array_equal(never, one)
 
 
 def test_inpainting_keeps_the_known_pixels(model, image):
@@ -232,7 +235,7 @@ def test_new_classes_change_nothing_before_training(model):
     domain.extend(grown, Pictures(example.pixels, example.labels, ("disc", "star")))
     for label in ("square", "disc", None):
         assert (grown.sample(2, label=label).pixels == model.sample(2, label=label).pixels).all()
-    assert (grown.sample(2, label="star").pixels == model.sample(2, label=None).pixels).all()
+    assert (grown.sample(2, label="star", guidance=1.0).pixels == model.sample(2).pixels).all()
 
 
 def test_a_fine_tuned_model_with_new_classes_is_stored_and_loaded(model, tmp_path):
