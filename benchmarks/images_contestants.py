@@ -252,7 +252,7 @@ class OnEngine(Contestant):
     Muon is named the same share of every network: the 3x3 kernels of its blocks.
     """
 
-    samplers = ("adams2", "dpmpp2m")
+    samplers = (EDM.sampling.sampler,)  # nothing is chosen for us but the rate
 
     def __init__(self, network: nn.Module, muon: tuple[str, ...]) -> None:
         self.network, self.muon = network, muon

@@ -45,6 +45,7 @@ from benchmarks.images_contestants import (
 )
 from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
+from domains.images.recipes import EDM
 from zoo.fit import DivergedError
 
 STEPS = 320
@@ -72,8 +73,9 @@ class Settings:
     samplers: tuple[str, ...]
 
 
+OURS = {name for name in CONTESTANTS if "our" in name}  # under our engine, with one average and one sampler
 # to begin with: where the best is the lowest or highest, `choose` goes on
-RATES = {name: (1.5e-3, 3e-3, 6e-3) if "our" in name else (5e-4, 1e-3, 2e-3, 4e-3) for name in CONTESTANTS}
+RATES = {name: (1.5e-3, 3e-3, 6e-3) if name in OURS else (5e-4, 1e-3, 2e-3, 4e-3) for name in CONTESTANTS}
 # What `choose` found.
 SETTINGS: dict[str, Settings] = {}
 EQUAL_TIME = "ours, equal time"
@@ -95,7 +97,7 @@ def reference(split: str) -> np.ndarray:
 
 
 def weights(contestant: Contestant) -> tuple[bool, ...]:
-    """Whether the averaged or the last weights draw: a choice for libraries' rows alone."""
+    """Whether the averaged or the last weights draw: a choice for libraries' own rows alone."""
     return (True, False) if isinstance(contestant, Published) else (True,)
 
 
@@ -106,13 +108,12 @@ def rating(out: Path, name: str, rate: float, steps: int, n: int) -> dict[str, A
         contestant.train(steps, rate, seed=100)
     except DivergedError:
         return {"diverged": math.inf}
-    samplers = contestant.samplers if isinstance(contestant, Published) else contestant.samplers[:1]
     return {
         f"{averaged}, {sampler}": scored(contestant.draw(n, 20, 100, sampler, averaged), "validation")[
             "Fréchet"
         ]
         for averaged in weights(contestant)
-        for sampler in samplers
+        for sampler in contestant.samplers
     }
 
 
@@ -121,6 +122,7 @@ def stepping(out: Path, name: str, rate: float, steps: int, n: int) -> dict[str,
     contestant = built(name, seed=100)
     contestant.train(steps, rate, seed=100)
 
+    @cache
     def score(sampler: str, evaluations: int, averaged: bool) -> float:
         return scored(contestant.draw(n, evaluations, 100, sampler, averaged), "validation")["Fréchet"]
 
@@ -221,14 +223,19 @@ def choose(folder: Path) -> None:
             best[name] = min(own, key=lambda rate, own=own: own[rate])
             if best[name] in (min(own), max(own)):
                 todo.append((name, best[name] * (2 if best[name] == max(own) else 0.5)))
-    every = at_once([partial(stepped, name, best[name]) for name in CONTESTANTS])
-    for name, found in zip(CONTESTANTS, every, strict=True):
+    published = [name for name in CONTESTANTS if name not in OURS]
+    found = dict(
+        zip(published, at_once([partial(stepped, name, best[name]) for name in published]), strict=True)
+    )
+    for name, rate in best.items():
         print(f"# {name}: " + ", ".join(f"{rate}: {one:.1f}" for rate, one in sorted(scores[name].items())))
-        print(f"# {found}")
-        averaged = min(found["weights"], key=lambda one, found=found: found["weights"][one]) == "True"
-        each = found["samplers"]
-        samplers = tuple(min(each, key=lambda s, i=i: each[s][i]) for i in range(len(EVALUATIONS)))
-        print(f"    {name!r}: {Settings(best[name], averaged, samplers)},", flush=True)
+        averaged, samplers = True, (EDM.sampling.sampler,) * len(EVALUATIONS)
+        if name in found:
+            print(f"# {found[name]}")
+            both, each = found[name]["weights"], found[name]["samplers"]
+            averaged = both["True"] <= both["False"]
+            samplers = tuple(min(each, key=lambda s, i=i: each[s][i]) for i in range(len(EVALUATIONS)))
+        print(f"    {name!r}: {Settings(rate, averaged, samplers)},", flush=True)
 
 
 def compare(folder: Path) -> None:
