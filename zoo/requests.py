@@ -5,7 +5,7 @@ A domain subclasses a request to add options. No torch is imported here, so that
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
 
@@ -17,7 +17,13 @@ def option(default: T, help: str) -> T:  # typed as the default, like dataclasse
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest:
-    """What `zoo sample` asks of every domain."""
+    """What `zoo sample` asks of every domain.
+
+    Attributes:
+        in_folder: whether `out` is a folder, into which the domain writes files.
+    """
+
+    in_folder: ClassVar[bool] = False
 
     data: Path | None = option(None, "Condition on this file: a forecast of its series, say.")
     out: Path | None = option(None, "Write the samples to this file.")

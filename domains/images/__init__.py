@@ -43,6 +43,8 @@ WORD_WIDTH = 64  # where the data have captions and the recipe does not say
 class DrawRequest(SampleRequest):
     """What `zoo sample` can ask of images."""
 
+    in_folder = True
+
     out: Path | None = option(None, "Write each image to a PNG file in this folder.")
     plot: Path | None = option(None, "Draw all images on one sheet (.png).")
     label: str | None = option(None, "A class, by name. [default: any]")

@@ -14,6 +14,7 @@ from domains.images.backbone import UNetSize
 from domains.images.data import read
 from domains.images.data.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
+from zoo.cli import main
 from zoo.errors import DataError, OptionError
 
 TINY = UNetSize(patch=2, widths=(16, 32), depths=(1, 1), attention=(False, True), condition=32)
@@ -466,3 +467,13 @@ def test_evaluation_asks_for_the_classes_of_the_data(model, monkeypatch):
     assert not asked  # it is told before anything is drawn
     domain.evaluate(model, domain.evaluate_request(data=many, n=200, steps=1))
     assert 35 <= asked.count(1) <= 65 and asked.count(1) + asked.count(None) == 200  # a quarter are discs
+
+
+def test_images_can_be_written_into_a_folder_twice(model, tmp_path, capsys):
+    model.save(tmp_path / "saved")
+    drawn = tmp_path / "drawn"
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            main(["sample", str(tmp_path / "saved"), "-n", "2", "--steps", "2", "--out", str(drawn)])
+        assert stopped.value.code == 0, capsys.readouterr().err
+    assert sorted(file.name for file in drawn.iterdir()) == ["00000.png", "00001.png"]

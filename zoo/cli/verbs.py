@@ -56,7 +56,7 @@ def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None
         raise OptionError("nothing to write: give --out, --plot or both")
     if request.n < 1:
         raise OptionError(f"-n must be at least 1, not {request.n}")
-    _make_room(request.out, request.plot)
+    _make_room(None if request.in_folder else request.out, request.plot)
     show.files(model.domain.sample(model, request))
 
 
