@@ -77,7 +77,15 @@ OURS = {name for name in CONTESTANTS if "our" in name}  # under our engine, with
 # to begin with: where the best is the lowest or highest, `choose` goes on
 RATES = {name: (1.5e-3, 3e-3, 6e-3) if name in OURS else (5e-4, 1e-3, 2e-3, 4e-3) for name in CONTESTANTS}
 # What `choose` found.
-SETTINGS: dict[str, Settings] = {}
+SETTINGS = {
+    "diffusers": Settings(8e-3, True, ("dpm++2m",) * 3),
+    "denoising-diffusion-pytorch": Settings(2e-3, True, ("ddim",) * 3),
+    "torchcfm": Settings(4e-3, False, ("midpoint",) * 3),
+    "diffusers' U-Net, our engine": Settings(6e-3, True, ("adams2",) * 3),
+    "denoising-diffusion-pytorch's U-Net, our engine": Settings(3e-3, True, ("adams2",) * 3),
+    "torchcfm's U-Net, our engine": Settings(3e-3, True, ("adams2",) * 3),
+    "ours": Settings(3e-3, True, ("adams2",) * 3),
+}
 EQUAL_TIME = "ours, equal time"
 LIBRARIES = tuple(name for name in CONTESTANTS if name != "ours")
 
