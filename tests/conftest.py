@@ -44,6 +44,18 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(folder))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_connection() -> Iterator[None]:
+    """The client's connections stay open from test to test.
+
+    A call that a test left behind at its deadline goes on for seconds, finds its server gone, and closes the
+    connections of the whole process: in the midst of a later test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.utils._http.close_session", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def environment(plugins: Path) -> dict[str, str]:
     """Of a fresh interpreter that sees the plug-ins."""
