@@ -289,7 +289,7 @@ def chart(rows: dict[str, list[dict[str, Any]]], floor: list[dict[str, float]], 
     """Fréchet distance against network evaluations, a line a row, with the range of the seeds."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axis = figure.subplots()
     for name, own in rows.items():
         values = np.array([[score["Fréchet"] for score in result["scores"]] for result in own])
@@ -298,7 +298,7 @@ def chart(rows: dict[str, list[dict[str, Any]]], floor: list[dict[str, float]], 
         axis.fill_between(EVALUATIONS, values.min(0), values.max(0), alpha=0.15)
     axis.axhline(mean(score["Fréchet"] for score in floor), color="black", linestyle=":", label="real images")
     axis.set(xlabel="network evaluations", ylabel="Fréchet distance", yscale="log", xticks=EVALUATIONS)
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(file, dpi=120)
 
 
