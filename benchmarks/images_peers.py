@@ -87,7 +87,7 @@ SETTINGS = {
     "ours": Settings(3e-3, True, ("adams2",) * 3),
 }
 EQUAL_TIME = "ours, equal time"
-LIBRARIES = tuple(name for name in CONTESTANTS if name != "ours")
+OTHERS = tuple(name for name in CONTESTANTS if name != "ours")
 
 
 def scored(pixels: np.ndarray, split: str) -> dict[str, float]:
@@ -264,7 +264,7 @@ def compare(folder: Path) -> None:
     }
     seconds = {name: mean(result["seconds"] for result in own) for name, own in rows.items()}
     steps = dict.fromkeys(rows, STEPS)
-    steps[EQUAL_TIME] = round(STEPS * min(seconds[name] for name in LIBRARIES) / seconds["ours"])
+    steps[EQUAL_TIME] = round(STEPS * min(seconds[name] for name in OTHERS) / seconds["ours"])
     rows[EQUAL_TIME] = at_once([partial(row, EQUAL_TIME, seed, steps[EQUAL_TIME]) for seed in SEEDS])
     real = np.random.default_rng(0).permutation(len(pictures("train")))
     floor = [scored(pictures("train").pixels[real[seed * N : (seed + 1) * N]], "test") for seed in SEEDS]
@@ -293,7 +293,7 @@ def chart(rows: dict[str, list[dict[str, Any]]], floor: list[dict[str, float]], 
     axis = figure.subplots()
     for name, own in rows.items():
         values = np.array([[score["Fréchet"] for score in result["scores"]] for result in own])
-        style = "--" if "our engine" in name else "-" if name in LIBRARIES else "-."
+        style = "--" if "our engine" in name else "-" if name in OTHERS else "-."
         axis.plot(EVALUATIONS, values.mean(0), style, marker="o", markersize=3, label=name)
         axis.fill_between(EVALUATIONS, values.min(0), values.max(0), alpha=0.15)
     axis.axhline(mean(score["Fréchet"] for score in floor), color="black", linestyle=":", label="real images")

@@ -61,6 +61,21 @@ def test_the_whole_way_from_training_to_evaluation(zoo_, rings, tmp_path):
     assert first == again
 
 
+def test_train_changes_fields_of_the_recipe(zoo_, rings):
+    rings.example().to_csv("points.csv", index=False)
+    changes = (
+        "--set",
+        "training.steps=3",
+        "--set",
+        "summary=mine: a=b",
+        "--set",
+        "training.betas=[0.8, 0.9]",
+    )
+    assert zoo_("train", "rings", "--data", "points.csv", *changes, "--out", "runs/a")[0] == 0
+    recipe = zoo.load("./runs/a").recipe
+    assert (recipe.training.steps, recipe.summary, recipe.training.betas) == (3, "mine: a=b", (0.8, 0.9))
+
+
 def test_verify_finds_a_card_that_was_changed(zoo_, saved):
     (saved / "README.md").write_text("trust me")
     code, _, err = zoo_("verify", str(saved))
@@ -95,6 +110,9 @@ BAD = {
     "folder in use": (["finetune", "./saved", "--data", "good.csv", "--out", "busy"], "thesis.txt"),
     "file in the place": (["finetune", "./saved", "--data", "good.csv", "--out", "good.csv"], "is a file"),
     "no steps": (["finetune", "./saved", "--data", "good.csv", "--out", "x", "--steps", "0"], "steps"),
+    "unknown field": (["train", "rings", "--set", "surprise=1", "--out", "x"], "surprise: unknown key"),
+    "field out of range": (["train", "rings", "--set", "training.lr=-1", "--out", "x"], "training.lr"),
+    "no value": (["train", "rings", "--set", "training.lr", "--out", "x"], "FIELD=VALUE"),
     "two recipes": (["train", "rings", "--recipe", "a", "--like", "./saved", "--out", "x"], "not both"),
     "damaged checkpoint": (["sample", "./damaged", "--out", "x.csv"], "sha256"),
 }

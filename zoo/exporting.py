@@ -51,7 +51,7 @@ def export(model: str | PathLike[str] | Model, folder: str | PathLike[str]) -> l
         raise OptionError("export works on the CPU: model.to('cpu') first")
     whole = model.merge()
     denoiser, domain = whole.denoiser, whole.domain
-    data = domain.dataset(domain.example(), "train", whole.recipe, whole.adapter)
+    data = domain.dataset(domain.example(), "validation", whole.recipe, whole.adapter)
     first, other = (data.batch(size, generator("cpu", 0, "export", size)) for size in (4, 7))
     out = Path(folder).expanduser()
     out.mkdir(parents=True, exist_ok=True)

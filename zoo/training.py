@@ -62,8 +62,9 @@ def train(
     """
     keeping = _keeping(out, resume, tensorboard, show, save_seconds)
     found = registry.domain(domain) if isinstance(domain, str) else domain
-    chosen = recipe if isinstance(recipe, Recipe) else _recipe(found, recipe)
+    chosen = recipe if isinstance(recipe, Recipe) else recipe_of(found, recipe)
     chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
+    _check(chosen, "recipe: ")
     raw = found.dataset(data, "train", chosen)
     chosen = found.suited(chosen, raw)
     adapter = found.adapter(chosen, raw)
@@ -123,6 +124,7 @@ def finetune(
     tuned.to(device)
     settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
+    _check(tuned.recipe, "recipe: ")
     tuned.licence = OWN_LICENCE
     tuned.name = f"{parent.name.partition('.')[0]}.tuned"
     if method == "full":
@@ -236,7 +238,12 @@ def _base(model: Model) -> str:
     return ""
 
 
-def _recipe(domain: Domain, name: str | None) -> Recipe:
+def recipe_of(domain: Domain, name: str | None) -> Recipe:
+    """The recipe of that name, or the domain's first.
+
+    Raises:
+        OptionError: if there is none.
+    """
     if name is None:
         return next(iter(domain.recipes.values()))
     if name not in domain.recipes:
@@ -253,11 +260,16 @@ def _settings(own: Training, *, steps: int | None, lr: float | None, seed: int |
         lr=own.lr if lr is None else lr,
         seed=own.seed if seed is None else seed,
     )
-    try:
-        typed.to_json(changed)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    _check(changed)
     return changed
+
+
+def _check(settings: Training | Recipe, what: str = "") -> None:
+    """Refuses values out of their bounds before any work is done: no checkpoint could hold them."""
+    try:
+        typed.to_json(settings)
+    except ValueError as error:
+        raise OptionError(f"{what}{error}") from None
 
 
 def _provenance(settings: Training, step: int, sources: tuple[Source, ...], parent: str) -> Provenance:

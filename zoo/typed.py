@@ -5,6 +5,7 @@ annotations: ``Annotated[int, Ge(1)]``.
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -46,6 +47,24 @@ def from_json(cls: type[T], data: Any) -> T:
     if unknown is not None:
         raise ValueError(f"{unknown}: unknown key")
     return value
+
+
+def changed(value: T, settings: Mapping[str, Any]) -> T:
+    """A dataclass with other values for some fields; a dot leads into a field: ``{"framing.size": 64}``.
+
+    Raises:
+        ValueError: naming the first field that is unknown or wrong.
+    """
+    data = to_json(value)
+    for path, new in settings.items():
+        *way, last = path.split(".")
+        inner = data
+        for key in way:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            raise ValueError(f"{path}: unknown key")
+        inner[last] = new
+    return from_json(type(value), data)
 
 
 def _unknown(data: Any, known: Any, where: str = "") -> str | None:

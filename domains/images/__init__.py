@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from domains.images.adapter import ImageAdapter, check_classes, fitted, restored
-from domains.images.backbone import DiT, UNet, UNetSize, coarsest, network
+from domains.images.backbone import DiT, DiTSize, UNet, UNetSize, coarsest, network
 from domains.images.data.pictures import Pictures
 from domains.images.gallery import Gallery
 from domains.images.model import ImageModel
-from domains.images.recipes import RECIPES, ImageRecipe
+from domains.images.recipes import EDM, RECIPES, ImageRecipe
 from domains.images.text import TextEncoder
 from zoo.domain import Domain, EvaluateRequest, SampleRequest, Split, option
 from zoo.engine import PATHS, NetworkDenoiser
@@ -45,6 +45,7 @@ class DrawRequest(SampleRequest):
 
     in_folder = True
 
+    data: Path | None = option(None, "Edit this image, in place of drawing from nothing.")
     out: Path | None = option(None, "Write each image to a PNG file in this folder.")
     plot: Path | None = option(None, "Draw all images on one sheet (.png).")
     label: str | None = option(None, "A class, by name. [default: any]")
@@ -76,7 +77,10 @@ class Images(Domain):
     def suited(self, recipe: ImageRecipe, dataset: "ImageItems") -> ImageRecipe:
         found = dataset.pictures
         words = (recipe.words or WORD_WIDTH) if any(found.captions) else 0
-        return replace(recipe, classes=len(found.classes), words=words)
+        training = recipe.training
+        if isinstance(recipe.network, DiTSize) and training.muon == EDM.training.muon:
+            training = replace(training, muon=())  # those are convolutions, which a transformer has not
+        return replace(recipe, classes=len(found.classes), words=words, training=training)
 
     def extend(self, model: ImageModel, source: Any) -> ImageModel:
         known = {name.casefold() for name in model.adapter.classes}
@@ -170,7 +174,10 @@ class Images(Domain):
         source = model.recipe.source if request.data is None else request.data
         # real images that the model has not seen, beside those that it has
         held = "test" if request.data is None else "validation"
-        real, floor = (read(source, model.adapter.framing, split=split) for split in (held, "train"))
+        labels = None if request.data is None else model.recipe.labels or None
+        real, floor = (
+            read(source, model.adapter.framing, split=split, labels=labels) for split in (held, "train")
+        )
         judge = classifier.load(model.recipe.source)
         if model.adapter.framing.channels != judge.channels:
             raise OptionError(

@@ -157,7 +157,10 @@ class UNet(nn.Module):
 
 
 class DiT(nn.Module):
-    """A transformer on patches of images (B, channels, H, W); see `UNet`."""
+    """A transformer on patches of images (B, channels, H, W); see `UNet`.
+
+    The condition modulates the MLPs; attention, which adaLN-Zero modulates as well, is left alone here.
+    """
 
     def __init__(self, size: DiTSize, channels: int, classes: int, context: int = 0):
         super().__init__()

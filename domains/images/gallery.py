@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from zoo.errors import OptionError
+from zoo.model import whole
 
 GAP = 2  # pixels between the images of a sheet
 
@@ -44,10 +45,14 @@ class Gallery(Sequence[Image.Image]):
         Args:
             columns: how many a row; None for about a square.
             zoom: pixels of the sheet for each pixel, each way.
+
+        Raises:
+            OptionError: if there are no images, or a number is less than 1.
         """
         if not len(self):
             raise OptionError("there are no images to show")
-        columns = columns or int(np.ceil(len(self) ** 0.5))
+        columns = int(np.ceil(len(self) ** 0.5)) if columns is None else whole("columns", columns)
+        zoom = whole("zoom", zoom)
         rows = -(-len(self) // columns)
         channels, height, width = self.pixels.shape[1:]
         sheet = np.full((channels, rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), 255, np.uint8)
@@ -58,10 +63,10 @@ class Gallery(Sequence[Image.Image]):
 
     def plot(self, path: str | PathLike[str], columns: int | None = None) -> Path:
         """Writes the sheet to a picture file."""
-        file = Path(path)
+        file, sheet = Path(path), self.sheet(columns)
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.sheet(columns).save(file)
+            sheet.save(file)
         except (ValueError, KeyError):
             raise OptionError(
                 f"{file}: cannot write {file.suffix or 'a file without an ending'}; use .png"

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.images.adapter import ImageAdapter
-from domains.images.data import read
+from domains.images.data import decode, read, table
 from domains.images.data.arrays import as_numpy, is_array
 from domains.images.gallery import Gallery
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
 from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
 from zoo.engine.inverse import Measured, noise_of
-from zoo.errors import OptionError
+from zoo.errors import DataError, OptionError
 from zoo.model import Model, whole
 
 Label = str | SupportsIndex | None
@@ -79,10 +79,17 @@ class ImageModel(Model):
 
         Args:
             image: of any size; brought to the model's own.
-            mask: `(H, W)`, a PIL image or a file: true or white where to draw; framed as the image is.
+            mask: `(H, W)`, a PIL image or a file: true or white where to draw; of the image's own shape, or
+                of the model's. Where the image shrinks, all is drawn that the mask touches, and the pixels
+                next to it, which would show something of what is hidden.
             label, caption, steps, sampler, guidance, seed: as in `sample`.
+
+        Raises:
+            OptionError: if the mask hides nothing, or has another shape.
+            DataError: if the image or the mask cannot be read.
         """
-        pixels, hidden = self._pixels(image), self._mask(mask)
+        pixels = self._pixels(image)
+        hidden = self._mask(mask, _grey(image, "the image").shape)
         known, asked = self.adapter.encode(pixels), self._asked(n, label, caption)
         if self.recipe.inpaint:
             given: dict[str, Any] = {"known": known, "mask": hidden}
@@ -111,9 +118,13 @@ class ImageModel(Model):
             image: of any size; brought to the model's own.
             strength: 0 gives the image back, 1 draws without it: the share of noise in the mixture.
             label, caption, steps, sampler, guidance, seed: as in `sample`.
+
+        Raises:
+            OptionError: if `strength` does not lie there.
+            DataError: if the image cannot be read.
         """
-        if not 0 <= strength <= 1:
-            raise OptionError(f"strength must lie in [0, 1], not {strength}")
+        if not isinstance(strength, Real) or not 0 <= strength <= 1:
+            raise OptionError(f"strength must lie in [0, 1], not {strength!r}")
         pixels, asked = self._pixels(image), self._asked(n, label, caption)
         least, most = (s / (a + s) for a, s in map(self.denoiser.path.scales, torch.tensor([0.0, 1.0])))
         if strength <= least:
@@ -137,17 +148,18 @@ class ImageModel(Model):
         """Draws images whose means over blocks of factor x factor pixels are those of a small image.
 
         Args:
-            image: `factor` times smaller than the model's size, or brought to that.
+            image: brought to the model's size over `factor`: the results are of the model's size.
             label, caption, steps, sampler, guidance, seed: as in `sample`.
+
+        Raises:
+            OptionError: for another factor than the model's size allows.
+            DataError: if the image cannot be read.
         """
         size = self.adapter.framing.size
         fitting = [n for n in range(2, size // SMALLEST + 1) if size % n == 0]
-        if factor not in fitting:
+        if (factor := whole("factor", factor)) not in fitting:
             some = " or ".join(map(str, fitting))
-            raise OptionError(
-                f"factor must be {some} here, not {factor!r}" if some else "images are too small"
-            )
-        factor = int(factor)
+            raise OptionError(f"factor must be {some} here, not {factor}" if some else "images are too small")
         means = self._pixels(image, size // factor)
         small = self.adapter.encode(means).to(self.device)
 
@@ -180,6 +192,9 @@ class ImageModel(Model):
             a, b: seeds, or images; those come back nearly as they are, as far as the model knows their like.
             n: how many, the first and the last those two.
             label, caption, steps, guidance: as in `sample`.
+
+        Raises:
+            DataError: if an image cannot be read.
         """
         asked = self._asked(whole("n", n, 2), label, caption)
         one = self._prepared(guidance, {name: value[:1] for name, value in asked.items()})
@@ -204,7 +219,11 @@ class ImageModel(Model):
         guidance: float | None = None,
         seed: int = 0,
     ) -> Gallery:
-        """How one image comes out of noise: the state at `frames` times, the last one the image itself."""
+        """How one image comes out of noise: the state at `frames` times, the last one the image itself.
+
+        Args:
+            label, caption, steps, guidance, seed: as in `sample`.
+        """
         path, times, frames = self.denoiser.path, self._times(steps), whole("frames", frames, 2)
         asked, steps = self._asked(1, label, caption), len(times) - 1
         denoiser, cond = self._prepared(guidance, asked)
@@ -281,18 +300,27 @@ class ImageModel(Model):
             image = image[0]
         return read([image], framing if size is None else replace(framing, size=size)).pixels
 
-    def _mask(self, mask: Any) -> Tensor:
-        """Where to draw, (1, 1, size, size): a mask of any size is framed as images are."""
-        framing = replace(self.adapter.framing, channels=1, resample="nearest")
+    def _mask(self, mask: Any, shape: tuple[int, ...]) -> Tensor:
+        """Where to draw, (1, 1, size, size), of an image of that shape: framed as that is."""
+        framing, size = replace(self.adapter.framing, channels=1, resample="box"), self.adapter.framing.size
         if is_array(mask):
             array = np.squeeze(as_numpy(mask))
-            if array.ndim != 2:
-                raise OptionError(f"a mask of shape {tuple(mask.shape)}: (H, W) is wanted")
-            mask = array > (127 if array.size and array.max() > 1 else 0.5)
-        hidden = read([mask], framing).pixels > 127
-        if not hidden.any():
+            if array.ndim != 2 or array.dtype.kind not in "biuf":
+                raise OptionError(f"a mask of shape {tuple(mask.shape)}: numbers (H, W) are wanted")
+            white = array > (127 if array.size and array.max() > 1 else 0.5)
+        else:
+            white = _grey(mask, "the mask") > 127
+        if not white.any():
             raise OptionError("the mask hides nothing: make it true or white where to draw")
-        return torch.from_numpy(hidden)
+        height, width = white.shape
+        if white.shape != (size, size) and abs(height / width / (shape[0] / shape[1]) - 1) > 0.02:
+            raise OptionError(f"a mask of {height} x {width} pixels for an image of {shape[0]} x {shape[1]}")
+        hidden = torch.from_numpy(read([255 * white.astype(np.uint8)], framing).pixels > 0)
+        if not hidden.any():
+            raise OptionError("the mask hides only what is cut away to make the image square")
+        if min(shape) > size:
+            hidden = F.max_pool2d(hidden.float(), 3, stride=1, padding=1) > 0
+        return hidden
 
     def _guided(self, guidance: float | None, asked: dict[str, Tensor]) -> Denoiser:
         own = self.recipe.sampling.guidance if self.recipe.drop else None
@@ -347,6 +375,21 @@ class ImageModel(Model):
             )
             drawn.append(self.adapter.decode(made.x))
         return Gallery(np.concatenate(drawn), self._names(asked))
+
+
+def _grey(image: Any, what: str) -> np.ndarray:
+    """One image at its own size, (H, W), uint8.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    single = image[0] if is_array(image) and image.ndim == 4 else image
+    try:
+        return decode.grey(table.named([single], None, what)[0][0])
+    except DataError:
+        raise
+    except Exception as error:  # a decoder that is given a strange file may fail in any way
+        raise DataError(f"{what} cannot be read: {decode.why(error)}") from None
 
 
 def as_list(values: Any) -> list[Any]:

@@ -19,7 +19,8 @@ LIMITS = {"tiny": 2e6, "small": 10e6, "base": 40e6}
 def test_named_sizes_keep_what_they_promise(name):
     with torch.device("meta"):
         count = sum(p.numel() for p in network(SIZES[name], 3, 10).parameters())
-    assert count <= LIMITS[name.rpartition("-")[2]]
+    limit = LIMITS[name.rpartition("-")[2]]
+    assert 0.6 * limit < count <= limit
 
 
 @pytest.mark.parametrize("kind", SMALL)

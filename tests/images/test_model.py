@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 import zoo
 from domains.images import domain
 from domains.images.augment import MOVED, ZOOMED, augmented
-from domains.images.backbone import UNetSize
+from domains.images.backbone import DiTSize, UNetSize
 from domains.images.data import read
 from domains.images.data.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
@@ -20,11 +21,16 @@ from zoo.errors import DataError, OptionError
 TINY = UNetSize(patch=2, widths=(16, 32), depths=(1, 1), attention=(False, True), condition=32)
 
 
-@pytest.fixture(scope="module", params=[EDM, FLOW], ids=lambda recipe: recipe.name)
+TINY_DIT = DiTSize(width=32, depth=2, condition=32)
+
+
+@pytest.fixture(
+    scope="module", params=[(EDM, TINY), (FLOW, TINY), (EDM, TINY_DIT)], ids=["edm", "flow", "dit"]
+)
 def model(request):
-    recipe = request.param
+    recipe, network = request.param
     brief = replace(recipe.training, steps=60, batch_size=16, validation_batches=1, validate_every=60)
-    small = replace(recipe, network=TINY, training=brief)
+    small = replace(recipe, network=network, training=brief)
     return zoo.train(domain, domain.example(), recipe=small, device="cpu", show=False)
 
 
@@ -80,7 +86,7 @@ def test_inpainting_keeps_the_known_pixels(model, image):
     assert np.array_equal(as_image.pixels, drawn.pixels)
     clear = Image.fromarray(np.dstack([hidden * 255] * 3 + [np.full((28, 28), 255)]).astype(np.uint8), "RGBA")
     assert np.array_equal(model.inpaint(image, clear, 3, steps=4).pixels, drawn.pixels)
-    for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((2, 5, 5)), r"\(H, W\) is wanted")):
+    for mask, told in ((np.zeros((28, 28)), "hides nothing"), (np.ones((2, 5, 5)), r"\(H, W\) are wanted")):
         with pytest.raises(OptionError, match=told):
             model.inpaint(image, mask)
 
@@ -111,6 +117,38 @@ def test_a_mask_is_framed_as_the_image_is(model, image, kind, tmp_path):
     mask = {"large": hidden.repeat(3, 0).repeat(3, 1), "float": hidden * 255.0, "file": tmp_path / "mask.png"}
     Image.fromarray(hidden).save(tmp_path / "mask.png")
     assert np.array_equal(model.inpaint(image, mask[kind], steps=3).pixels, wanted)
+
+
+def test_what_a_mask_touches_of_a_larger_image_is_drawn_and_does_not_shine_through(model):
+    image, hidden = np.full((280, 280), 40, np.uint8), np.zeros((280, 280), bool)
+    hidden[:, 103:106] = True  # thinner than a pixel of the model's
+    image[hidden] = 255
+    drawn = model.inpaint(image, hidden, steps=3).pixels[0, 0].astype(int)
+    known = np.ones(28, bool)
+    known[9:12] = False  # column 10, and those next to it
+    assert np.abs(drawn[:, known] - 40).max() <= 1
+    assert np.abs(drawn[:, 10] - 40).max() > 5
+
+
+@pytest.mark.parametrize(
+    ("shape", "mask", "told"),
+    [
+        ((28, 28), np.ones((28, 56)), "a mask of 28 x 56 pixels for an image of 28 x 28"),
+        ((56, 28), np.ones((28, 56)), "a mask of 28 x 56 pixels for an image of 56 x 28"),
+        ((28, 28), np.zeros((28, 28)), "hides nothing"),
+        ((28, 56), np.arange(56)[None].repeat(28, 0) < 10, "only what is cut away"),
+        ((28, 28), np.full((28, 28), "x"), "numbers"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(model, shape, mask, told):
+    with pytest.raises(OptionError, match=told):
+        model.inpaint(np.zeros(shape, np.uint8), mask)
+
+
+def test_a_mask_of_the_model_s_size_fits_every_image(model):
+    hidden = np.eye(28, dtype=bool)
+    drawn = model.inpaint(np.full((40, 90), 7, np.uint8), hidden, steps=3).pixels[0, 0]
+    assert (drawn[~binary_dilation(hidden, np.ones((3, 3)))] == 7).all()
 
 
 def test_interpolation_between_images_begins_and_ends_there(model):
@@ -158,7 +196,7 @@ def test_the_ends_of_the_range_of_an_edit(model, image):
         (lambda m: m.sample(1, caption=["a shoe"]), "it reads none"),
         (lambda m: m.strip(frames=1), "frames must be at least 2"),
         (lambda m: m.interpolate(1, 2, 1), "n must be at least 2"),
-        (lambda m: m.upscale(domain.example().pixels[0, 0], 3.5), "factor must be 2 or 4 or 7"),
+        (lambda m: m.upscale(domain.example().pixels[0, 0], 3.5), "factor must be a whole number"),
         (lambda m: m.edit(domain.example().pixels[:2]), "one image is wanted, not 2"),
         (lambda m: m.sample(1)[0:0].sheet(), "no images to show"),
         (lambda m: m.sample(1).save(__file__), "is a file; name a folder"),
@@ -413,6 +451,20 @@ def test_augmentation_is_a_condition_of_training_images_alone(model):
     denoiser = model.copy().denoiser
     denoiser.loss(train, torch.Generator().manual_seed(0)).mean().backward()
     assert denoiser.network.condition.augmented.weight.grad.abs().max() > 0
+
+
+def test_a_recipe_out_of_its_bounds_is_refused_before_any_work():
+    with pytest.raises(OptionError, match="recipe: augment"):
+        zoo.train(domain, domain.example(), recipe=replace(EDM, network=TINY, augment=2.0), show=False)
+
+
+@pytest.mark.parametrize(("options", "told"), [({"columns": -1}, "columns"), ({"columns": 2.5}, "columns")])
+def test_a_sheet_tells_what_is_wrong_with_its_numbers(model, options, told, tmp_path):
+    drawn = model.sample(2, steps=1)
+    with pytest.raises(OptionError, match=told):
+        drawn.plot(tmp_path / "x.png", **options)
+    with pytest.raises(OptionError, match="no images"):
+        drawn[:0].plot(tmp_path / "x.png")
 
 
 def test_labels_may_be_of_numpy_or_torch_and_nothing_odd(model):

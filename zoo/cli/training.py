@@ -1,5 +1,6 @@
 """The commands that train: `zoo train | finetune`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -85,6 +86,15 @@ def train(
     like: Annotated[
         str | None, typer.Option(help="A model whose recipe to repeat.", show_default=False, metavar="REF")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Another value for a field of the recipe, such as framing.size=32; as often as you like.",
+            metavar="FIELD=VALUE",
+            show_default=False,
+        ),
+    ] = None,
     steps: Steps = None,
     lr: Rate = None,
     seed: Seed = None,
@@ -99,19 +109,25 @@ def train(
     \b
     zoo train timeseries --data my.csv --steps 2000 --out runs/scratch
     zoo train timeseries --like timeseries-flow --out runs/again
+    zoo train images --data photos --set framing.size=32 --set framing.channels=3 --out runs/photos
     """
-    from zoo import manifest, registry, training
+    from zoo import manifest, registry, training, typed
     from zoo.loading import read_recipe
 
     if like is None and access != Access():
         raise OptionError("where a model is matters with --like alone")
     found = registry.domain(domain)
-    chosen: Any = recipe
-    if like is not None:
-        if recipe is not None:
-            raise OptionError("give --recipe or --like, not both")
+    if like is None:
+        chosen = training.recipe_of(found, recipe)
+    elif recipe is not None:
+        raise OptionError("give --recipe or --like, not both")
+    else:
         folder = access.place(like).folder
         chosen = read_recipe(found, manifest.read(folder).recipe, str(folder / manifest.MANIFEST))
+    try:
+        chosen = typed.changed(chosen, dict(_assigned(change) for change in changes or ()))
+    except ValueError as error:
+        raise OptionError(f"--set {error}") from None
     model = training.train(
         found,
         data,
@@ -125,6 +141,17 @@ def train(
         tensorboard=tensorboard,
     )
     _trained(model, out)
+
+
+def _assigned(change: str) -> tuple[str, Any]:
+    """A field of a recipe and its value: JSON, or else text."""
+    field, equals, value = change.partition("=")
+    if not equals:
+        raise OptionError(f"--set {change!r}: give FIELD=VALUE, such as framing.size=32")
+    try:
+        return field.strip(), json.loads(value)
+    except ValueError:
+        return field.strip(), value
 
 
 def _trained(model: "Model", out: Path) -> None:

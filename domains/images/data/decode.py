@@ -41,12 +41,8 @@ def frame_all(
     def attempt(item: Item) -> np.ndarray | str:
         try:
             return frame(item, framing)
-        except UnidentifiedImageError:
-            return "not an image of a known format"
-        except FileNotFoundError:
-            return "no such file"
         except Exception as error:  # a decoder that is given a strange file may fail in any way
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return why(error)
 
     unreadable: list[tuple[int, str]] = []
     console = Console(stderr=True)
@@ -68,6 +64,20 @@ def frame_all(
             else:
                 put(index, result)
     return unreadable
+
+
+def why(error: Exception) -> str:
+    """What to say of an image that cannot be read."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def grey(item: Item) -> np.ndarray:
+    """One image at its own size, (H, W), uint8; see `frame`."""
+    return np.asarray(_flat(_opened(item, MAX_PIXELS), 1))
 
 
 def frame(item: Item, framing: Framing) -> np.ndarray:

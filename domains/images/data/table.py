@@ -1,6 +1,7 @@
 """Tables that name images: CSV files, frames, and the metadata beside a folder of images."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,6 +120,10 @@ def rows(frame: pd.DataFrame, root: Path | None, labels: str | None, where: str)
             f"{where}, column {found.split!r}: {str(splits[known.index('')])!r} in data row "
             f"{known.index('') + 1} is neither train, validation nor test"
         )
+    unused = [name for name in frame.columns if name not in found]
+    if found.label is None and unused:
+        some = ", ".join(map(repr, unused[:5]))
+        warnings.warn(f"{where}: no labels: none of {some} is taken for them; see labels=", stacklevel=2)
     return [
         Row(*image, split, label, text(caption))
         for image, split, label, caption in zip(images, known, marks, captions, strict=True)
