@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.images.adapter import ImageAdapter
-from domains.images.data import decode, read, table
-from domains.images.data.arrays import as_numpy, is_array
+from domains.images.data import masks, read
+from domains.images.data.arrays import is_array
 from domains.images.gallery import Gallery
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
 from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
 from zoo.engine.inverse import Measured, noise_of
-from zoo.errors import DataError, OptionError
+from zoo.errors import OptionError
 from zoo.model import Model, whole
 
 Label = str | SupportsIndex | None
@@ -89,7 +89,7 @@ class ImageModel(Model):
             DataError: if the image or the mask cannot be read.
         """
         pixels = self._pixels(image)
-        hidden = self._mask(mask, _grey(image, "the image").shape)
+        hidden = torch.from_numpy(masks.framed(mask, image, self.adapter.framing))
         known, asked = self.adapter.encode(pixels), self._asked(n, label, caption)
         if self.recipe.inpaint:
             given: dict[str, Any] = {"known": known, "mask": hidden}
@@ -300,28 +300,6 @@ class ImageModel(Model):
             image = image[0]
         return read([image], framing if size is None else replace(framing, size=size)).pixels
 
-    def _mask(self, mask: Any, shape: tuple[int, ...]) -> Tensor:
-        """Where to draw, (1, 1, size, size), of an image of that shape: framed as that is."""
-        framing, size = replace(self.adapter.framing, channels=1, resample="box"), self.adapter.framing.size
-        if is_array(mask):
-            array = np.squeeze(as_numpy(mask))
-            if array.ndim != 2 or array.dtype.kind not in "biuf":
-                raise OptionError(f"a mask of shape {tuple(mask.shape)}: numbers (H, W) are wanted")
-            white = array > (127 if array.size and array.max() > 1 else 0.5)
-        else:
-            white = _grey(mask, "the mask") > 127
-        if not white.any():
-            raise OptionError("the mask hides nothing: make it true or white where to draw")
-        height, width = white.shape
-        if white.shape != (size, size) and abs(height / width / (shape[0] / shape[1]) - 1) > 0.02:
-            raise OptionError(f"a mask of {height} x {width} pixels for an image of {shape[0]} x {shape[1]}")
-        hidden = torch.from_numpy(read([255 * white.astype(np.uint8)], framing).pixels > 0)
-        if not hidden.any():
-            raise OptionError("the mask hides only what is cut away to make the image square")
-        if min(shape) > size:
-            hidden = F.max_pool2d(hidden.float(), 3, stride=1, padding=1) > 0
-        return hidden
-
     def _guided(self, guidance: float | None, asked: dict[str, Tensor]) -> Denoiser:
         own = self.recipe.sampling.guidance if self.recipe.drop else None
         weight = own if guidance is None else guidance
@@ -375,21 +353,6 @@ class ImageModel(Model):
             )
             drawn.append(self.adapter.decode(made.x))
         return Gallery(np.concatenate(drawn), self._names(asked))
-
-
-def _grey(image: Any, what: str) -> np.ndarray:
-    """One image at its own size, (H, W), uint8.
-
-    Raises:
-        DataError: if it cannot be read.
-    """
-    single = image[0] if is_array(image) and image.ndim == 4 else image
-    try:
-        return decode.grey(table.named([single], None, what)[0][0])
-    except DataError:
-        raise
-    except Exception as error:  # a decoder that is given a strange file may fail in any way
-        raise DataError(f"{what} cannot be read: {decode.why(error)}") from None
 
 
 def as_list(values: Any) -> list[Any]:
