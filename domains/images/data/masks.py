@@ -48,7 +48,7 @@ def framed(mask: Any, image: Any, framing: Framing) -> np.ndarray:
     hidden = read([pixels], replace(framing, channels=1, resample="box")).pixels > 0
     if not hidden.any():
         raise OptionError("the mask hides only what is cut away to make the image square")
-    return binary_dilation(hidden, np.ones((1, 1, 3, 3))) if min(height, width) > framing.size else hidden
+    return binary_dilation(hidden, np.ones((1, 1, 3, 3))) if max(height, width) > framing.size else hidden
 
 
 def grey(image: Any, what: str) -> np.ndarray:
