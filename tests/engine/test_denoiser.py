@@ -244,3 +244,25 @@ def test_misshapen_parts_are_refused():
 
     with pytest.raises(ValueError, match=r"must keep the shape \(4, 3, 5, 5\), not make"):
         NetworkDenoiser(Flat(), Linear(), "v", Objective())(normal(*SHAPE), torch.rand(4).double(), {})
+
+
+def test_what_has_no_weight_is_seen_like_the_rest_and_does_not_count():
+    """Unknown values are noised as any others; whatever they are, the loss is the mean of the others."""
+    x, t, noise = normal(*SHAPE), torch.full((4,), 0.4), normal(*SHAPE, seed=1)
+    weight = torch.ones(1, 3, 5, 5)
+    weight[:, :, 3:] = 0
+    head = Head()
+    denoiser = NetworkDenoiser(head, Linear(), "x0", Objective())
+    loss = denoiser.loss_at(Encoded({}), x, None, t, noise, weight)
+    seen = denoiser.path.corrupt(x, t, noise)
+    torch.testing.assert_close(head.seen[-1][0], seen / torch.hypot(torch.tensor(0.6), torch.tensor(0.4)))
+    error = ((denoiser(seen, t, {}) - x) ** 2)[:, :, :3]
+    torch.testing.assert_close(loss, error.flatten(1).mean(1))
+    whatever = Batch(x.where(weight > 0, 50.0), {}, weight=weight)
+    losses = [
+        denoiser.loss(batch, torch.Generator().manual_seed(0))
+        for batch in (Batch(x, {}, weight=weight), whatever)
+    ]
+    torch.testing.assert_close(*losses)
+    with pytest.raises(ValueError, match="a weight of shape"):
+        Batch(x, {}, weight=torch.ones(4, 3))

@@ -2,6 +2,7 @@
 
 from zoo.engine.denoiser import SCALINGS, Batch, Denoiser, Encoded, Encoder, NetworkDenoiser, Scaling, repeat
 from zoo.engine.ema import PowerEMA, Snapshot, reconstruct
+from zoo.engine.fewstep import Consistency
 from zoo.engine.guidance import Autoguidance, ClassifierFree
 from zoo.engine.noise import Members, NoiseSource
 from zoo.engine.objective import (
@@ -22,6 +23,7 @@ from zoo.engine.sampler import (
     Samples,
     adams2,
     adams3,
+    consistency,
     dpmpp2m,
     euler,
     heun,
@@ -41,6 +43,7 @@ __all__ = [
     "Batch",
     "Beta",
     "ClassifierFree",
+    "Consistency",
     "Cosine",
     "Denoiser",
     "Encoded",
@@ -64,6 +67,7 @@ __all__ = [
     "VarianceExploding",
     "adams2",
     "adams3",
+    "consistency",
     "dpmpp2m",
     "euler",
     "expand",

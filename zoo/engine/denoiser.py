@@ -72,27 +72,31 @@ SCALINGS: dict[str, Callable[[Tensor, Tensor], Scaling]] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Training data: x of shape `(B, *)`, conditions that lead with B, and a mask that broadcasts to x.
+    """Training data: x of shape `(B, *)`, conditions that lead with B; mask and weight broadcast to x.
 
-    The mask is True where x is to be generated, False where it is given or padding; None: generate all.
+    The mask is True where x is to be generated, False where it is given or padding; None: generate all. The
+    network sees it. The weight of a value in the loss the network does not see: it is 0 where x is unknown,
+    and is to look like the rest all the same. None: all alike.
     """
 
     x: Tensor
     cond: dict[str, Tensor]
     mask: Tensor | None = None
+    weight: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.mask is None:
-            return
-        mask, x = tuple(self.mask.shape), tuple(self.x.shape)
-        if len(mask) != len(x) or any(m not in (1, n) for m, n in zip(mask, x, strict=True)):
-            raise ValueError(
-                f"a mask of shape {mask} does not fit x of shape {x}: each size must be the same or 1"
-            )
+        x = tuple(self.x.shape)
+        for name, value in (("mask", self.mask), ("weight", self.weight)):
+            own = x if value is None else tuple(value.shape)
+            if len(own) != len(x) or any(m not in (1, n) for m, n in zip(own, x, strict=True)):
+                raise ValueError(
+                    f"a {name} of shape {own} does not fit x of shape {x}: each size must be the same or 1"
+                )
 
     def to(self, device: torch.device | str) -> Batch:
         cond = {name: value.to(device) for name, value in self.cond.items()}
-        return Batch(self.x.to(device), cond, None if self.mask is None else self.mask.to(device))
+        mask, weight = (None if v is None else v.to(device) for v in (self.mask, self.weight))
+        return Batch(self.x.to(device), cond, mask, weight)
 
 
 def repeat(value: Tensor, n: int) -> Tensor:
@@ -223,24 +227,43 @@ class NetworkDenoiser(Denoiser):
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""
         encoded = self.encode(batch.cond, batch.mask)
         items, n = len(batch.x), len(batch.x) * self.objective.repeats
-        mask = None if batch.mask is None else repeat(batch.mask.expand(items, *batch.mask.shape[1:]), n)
+        mask, weight = (
+            None if v is None else repeat(v.expand(items, *v.shape[1:]), n)
+            for v in (batch.mask, batch.weight)
+        )
         x = repeat(batch.x, n)
         t = self.objective.draw(n, self.path, generator).to(x)
         t = t.view(self.objective.repeats, items).T.flatten()  # stratified within each item's repeats, too
         noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
-        loss = self.loss_at(encoded.repeat(n), x, mask, t, noise).view(items, -1).mean(1)
+        loss = self.loss_at(encoded.repeat(n), x, mask, t, noise, weight).view(items, -1).mean(1)
         return loss if self.encoder is None else loss + self.encoder.loss(encoded, batch.x, batch.mask)
 
-    def loss_at(self, encoded: Encoded, x: Tensor, mask: Tensor | None, t: Tensor, noise: Tensor) -> Tensor:
-        """The weighted diffusion loss at t, of shape `(B,)`: the mean over what is to be generated."""
+    def loss_at(
+        self,
+        encoded: Encoded,
+        x: Tensor,
+        mask: Tensor | None,
+        t: Tensor,
+        noise: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted diffusion loss at t, of shape `(B,)`: the mean over what is to be generated.
+
+        `weight`, in the form of the mask, weighs the values of that mean.
+        """
         z = encoded.standardise(x)
         z_t = self.path.corrupt(z, t, self.colour(noise))
         if mask is not None:
             z_t = torch.where(mask, z_t, z)
         alpha, sigma = self.path.scales(expand(t, x))
-        weight = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
-        error = (weight * (self(z_t, t, encoded.cond, mask) - z) ** 2).flatten(1)
-        if mask is None:
-            return error.mean(1)
-        kept = mask.expand(x.shape).flatten(1)
-        return error.where(kept, 0.0).sum(1) / kept.sum(1).clamp(min=1)
+        of_level = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
+        return self.mean(of_level * (self(z_t, t, encoded.cond, mask) - z) ** 2, mask, weight)
+
+    @staticmethod
+    def mean(error: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        """The mean of (B, *) over what is to be generated, by the weights of its values: (B,)."""
+        if mask is None and weight is None:
+            return error.flatten(1).mean(1)
+        counts = torch.ones_like(error) if mask is None else mask.expand(error.shape).to(error)
+        counts = (counts if weight is None else counts * weight).flatten(1)
+        return (error.flatten(1).where(counts > 0, 0.0) * counts).sum(1) / counts.sum(1).clamp(min=1e-8)

@@ -146,7 +146,7 @@ def loss_by_level(
         noise = torch.randn(batch.x.shape, generator=generator, device=generator.device).to(batch.x)
         for i, level in enumerate(levels):
             t = batch.x.new_full((len(batch.x),), level)
-            totals[i] += denoiser.loss_at(encoded, batch.x, batch.mask, t, noise).sum().cpu()
+            totals[i] += denoiser.loss_at(encoded, batch.x, batch.mask, t, noise, batch.weight).sum().cpu()
         items += len(batch.x)
     if items == 0:
         raise ValueError("no batches: nothing to measure the loss on")

@@ -38,7 +38,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Protocol
 
 import torch
@@ -147,11 +147,11 @@ def multistep(
     _check(times, x)
     draw = _source(noise) if eta > 0 else None
     path = _gaussian(denoiser)
-    a, b, c = path.transition(times[:-1], times[1:], eta)
-    predict, correct = (
-        _split(torch.cat([a[: len(w), None], b[: len(w), None] * w], 1), x) for w in rule(path, times, eta)
-    )
-    kicks = _split(c[:, None], x)
+    if times.ndim == 1:
+        tables = _known_tables(path, tuple(times.tolist()), rule, eta)
+    else:
+        tables = _tables(path, times, rule, eta)
+    predict, correct, kicks = (_split(table, x) for table in tables)
     start, kick, estimates = x, None, []
     x = _pin(x, mask, known)
     for i, t in enumerate(_moments(times[:-1], x)):
@@ -166,6 +166,23 @@ def multistep(
             x = x + kick
         x = _pin(x, mask, known)
         yield x
+
+
+def _tables(path: GaussianPath, times: Tensor, rule: Rule, eta: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each step, the weights of the state and the estimates, to predict and to correct; of the noise."""
+    a, b, c = path.transition(times[:-1], times[1:], eta)
+    predict, correct = (
+        torch.cat([a[: len(w), None], b[: len(w), None] * w], 1) for w in rule(path, times, eta)
+    )
+    return predict, correct, c[:, None]
+
+
+@lru_cache(256)  # they take longer than a small network, and a policy asks for the same ones all the time
+@torch.inference_mode(False)  # what is kept must serve outside that mode as well
+def _known_tables(
+    path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _tables(path, torch.tensor(times, dtype=torch.float64), rule, eta)
 
 
 def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
@@ -267,6 +284,32 @@ def heun(
         yield x
 
 
+def consistency(
+    denoiser: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    *,
+    cond: dict[str, Tensor],
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
+    noise: Noise | None = None,
+) -> Iterator[Tensor]:
+    """Takes each estimate for the end and noises it anew to the next level (Song et al. 2023, algorithm 1).
+
+    For denoisers that `zoo.engine.fewstep` has taught; with one step, it is euler.
+    """
+    _check(times, x)
+    path = _gaussian(denoiser)
+    x = _pin(x, mask, known)
+    moments = _moments(times, x)
+    for i, t in enumerate(moments[:-1]):
+        x = denoiser(x, t, cond, mask)
+        if i < len(moments) - 2:
+            x = path.corrupt(x, moments[i + 1], _source(noise)())
+        x = _pin(x, mask, known)
+        yield x
+
+
 euler = partial(multistep, rule=constant)
 dpmpp2m = partial(multistep, rule=linear_in_log_snr)
 adams2 = partial(multistep, rule=partial(polynomial_in_angle, order=2))
@@ -281,6 +324,7 @@ SAMPLERS: dict[str, Sampler] = {
     "adams2": adams2,
     "adams3": adams3,
     "sde": partial(adams2, eta=1.0),
+    "consistency": consistency,
 }
 
 

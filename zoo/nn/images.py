@@ -1,4 +1,4 @@
-"""Blocks on feature maps, (B, C, H, W) in channels-last memory, and on sequences of patches.
+"""Blocks on feature maps, (B, C, H, W) in channels-last memory or (B, C, T), and on sequences of patches.
 
 Every block starts as the identity, so that depth costs nothing at the start of training. A condition is a
 vector for each image, `(B, condition)`, and may be joined by a sequence of vectors, `(B, T, width)`.
@@ -15,20 +15,27 @@ class ModulatedConvBlock(nn.Module):
     Reference: Dhariwal & Nichol 2021, section 3 ("adaptive group normalization").
     """
 
-    def __init__(self, wide_in: int, wide_out: int, condition: int, dropout: float = 0.0):
+    def __init__(
+        self,
+        wide_in: int,
+        wide_out: int,
+        condition: int,
+        dropout: float = 0.0,
+        conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv2d,
+    ):
         super().__init__()
-        self.norm_in, self.conv_in = groups(wide_in), nn.Conv2d(wide_in, wide_out, 3, padding=1)
+        self.norm_in, self.conv_in = groups(wide_in), conv(wide_in, wide_out, 3, padding=1)
         self.modulate = nn.Linear(condition, 2 * wide_out)
         self.norm_out = groups(wide_out, affine=False)
         self.dropout = nn.Dropout(dropout)
-        self.conv_out = nn.Conv2d(wide_out, wide_out, 3, padding=1)
-        self.skip = nn.Identity() if wide_in == wide_out else nn.Conv2d(wide_in, wide_out, 1)
+        self.conv_out = conv(wide_out, wide_out, 3, padding=1)
+        self.skip = nn.Identity() if wide_in == wide_out else conv(wide_in, wide_out, 1)
         start_at_zero(self.modulate)
         start_at_zero(self.conv_out)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv_in(F.silu(self.norm_in(x)))
-        scale, shift = self.modulate(condition)[..., None, None].chunk(2, 1)
+        scale, shift = self.modulate(condition).unflatten(-1, (-1, *[1] * (h.ndim - 2))).chunk(2, 1)
         h = F.silu(self.norm_out(h) * (1 + scale) + shift)
         return self.skip(x) + self.conv_out(self.dropout(h))
 
