@@ -300,6 +300,8 @@ def test_card_says_how_to_repeat(rings, tmp_path):
     assert "`zoo train rings --like REF --data YOUR_FILE --out DIR`" in card(given, "given")
     tuned = zoo.finetune(own, rings.example(), steps=1, show=False)
     assert "`zoo finetune rings-flow --data YOUR_FILE --out DIR`" in card(tuned, "tuned")
+    one = zoo.finetune(own, None, method="onestep", steps=1, device="cpu", show=False)
+    assert "`zoo finetune rings-flow --method onestep --out DIR`" in card(one, "one")
 
 
 def test_finetuning_that_does_not_help_gives_the_model_back(model, rings):
@@ -308,6 +310,16 @@ def test_finetuning_that_does_not_help_gives_the_model_back(model, rings):
     for name, tensor in model.denoiser.state_dict().items():
         assert torch.equal(tensor, tuned.denoiser.state_dict()[name])
     assert tuned.metrics[0].value == tuned.metrics[0].baseline
+
+
+def test_the_last_weights_are_kept_where_the_recipe_says_so(model, rings, tmp_path):
+    stubborn = model.copy()
+    settings = replace(model.recipe.finetuning, keep="last")
+    stubborn.recipe = replace(model.recipe, finetuning=settings)
+    tuned = zoo.finetune(stubborn, rings.example(), steps=8, lr=3.0, show=False)
+    assert tuned.provenance.steps == 8
+    assert tuned.metrics[0].value > tuned.metrics[0].baseline
+    assert "of the last step" in (tuned.save(tmp_path / "tuned") / "README.md").read_text()
 
 
 def test_finetuning_adapts_and_leaves_the_model_alone(rings):

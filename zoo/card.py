@@ -52,9 +52,9 @@ def card(m: Manifest, ref: str) -> str:
         "",
         f"- {m.parameters:,} parameters{of}, {started} on {made.date}: step {made.steps} of {made.of}, "
         f"seed {made.seed}, diffusion-zoo {made.zoo}, torch {made.torch}.",
-        "- Weights are an exponential moving average, chosen by the loss on held-out data.",
+        f"- Weights are an exponential moving average, {_kept(m)}.",
         *(f"- Data: {_linked(s.name, s.url)}, licence: {s.licence}." for s in made.sources),
-        _repeat(m.domain, made),
+        _repeat(m),
         *_by_level(made),
         "",
         "## Use and limits",
@@ -86,9 +86,17 @@ def _figures(metrics: tuple[Metric, ...]) -> list[str]:
     return ["| measure | this model | baseline | better |", "|---|---|---|---|", *rows]
 
 
-def _repeat(domain: str, made: Provenance) -> str:
+def _kept(m: Manifest) -> str:
+    settings = m.recipe.get("finetuning" if m.provenance.parent else "training", {})
+    return "of the last step" if settings.get("keep") == "last" else "chosen by the loss on held-out data"
+
+
+def _repeat(m: Manifest) -> str:
+    made, domain = m.provenance, m.domain
     if made.parent:
-        return f"- Repeat: `zoo finetune {made.parent} --data YOUR_FILE --out DIR`."
+        how = ["--method onestep"] if m.recipe.get("sampling", {}).get("sampler") == "consistency" else []
+        how += ["--data YOUR_FILE"] if made.data_given else []
+        return f"- Repeat: `zoo finetune {' '.join([made.parent, *how])} --out DIR`."
     if made.data_given:
         return (
             f"- Repeat: `zoo train {domain} --like REF --data YOUR_FILE --out DIR`; REF is this checkpoint."

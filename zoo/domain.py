@@ -27,7 +27,7 @@ from annotated_types import Ge, Gt, Le
 from zoo.engine.denoiser import Batch, NetworkDenoiser
 from zoo.engine.objective import Objective
 from zoo.manifest import Source
-from zoo.requests import EvaluateRequest, SampleRequest, option
+from zoo.requests import DataRequest, EvaluateRequest, SampleRequest, option
 
 if TYPE_CHECKING:
     import pandas
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adapter",
+    "DataRequest",
     "Dataset",
     "Domain",
     "EvaluateRequest",
@@ -68,6 +69,8 @@ class Training:
         ema_widths: relative widths of the power EMA (Karras et al. 2024, section 3.1), each validated.
         validate_every: steps between validations; the start and the end are always validated.
         validation_batches: batches a validation; always the same items and the same noise.
+        keep: which averages come back: "best", those of the lowest loss on held-out data (the weights at the
+            start count too), or "last", where that loss does not tell what counts.
         seed: the start of everything random: initial weights, order of the data, noise.
     """
 
@@ -82,6 +85,7 @@ class Training:
     ema_widths: tuple[Annotated[float, Gt(0), Le(0.25)], ...] = (0.05, 0.10)
     validate_every: Annotated[int, Ge(1)] = 200
     validation_batches: Annotated[int, Ge(1)] = 8
+    keep: Literal["best", "last"] = "best"
     seed: Annotated[int, Ge(0)] = 0
 
 
@@ -213,6 +217,7 @@ class Domain(ABC):
         model_class: the subclass of `Model` that `zoo.load` returns.
         sample_request: the options of `zoo sample` for this domain's models.
         evaluate_request: the options of `zoo evaluate` for this domain's models.
+        data_request: the options of `zoo data`; None if the domain makes no data.
     """
 
     name: str
@@ -221,6 +226,7 @@ class Domain(ABC):
     model_class: "type[Model]"
     sample_request: type[SampleRequest] = SampleRequest
     evaluate_request: type[EvaluateRequest] = EvaluateRequest
+    data_request: type[DataRequest] | None = None
 
     @abstractmethod
     def denoiser(self, recipe: Any) -> NetworkDenoiser:
@@ -281,6 +287,10 @@ class Domain(ABC):
     @abstractmethod
     def evaluate(self, model: Any, request: Any) -> "pandas.DataFrame":
         """Runs `zoo evaluate` (the request is an `evaluate_request`): measures beside simple baselines."""
+
+    def data(self, request: Any) -> list[Path]:
+        """Runs `zoo data` (the request is a `data_request`): makes data to train on; returns the files."""
+        raise NotImplementedError
 
     @abstractmethod
     def demo(self, model: Any, folder: Path) -> list[Path]:

@@ -67,3 +67,7 @@ class MissingExtraError(ZooError, ImportError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"this needs {library}: pip install 'diffusion-zoo[{extra}]'")
+        self._about = library, extra
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # so that another process can tell it
+        return type(self), self._about

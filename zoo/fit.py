@@ -10,7 +10,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
@@ -53,7 +53,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The best averaged weights of a run.
+    """The averaged weights of a run that are kept: see `Training.keep`.
 
     Attributes:
         tensors: a state dict of the denoiser.
@@ -90,10 +90,12 @@ def fit(
     saving: Saving | None = None,
     board: Path | None = None,
     show: bool = True,
+    watch: Callable[[int, NetworkDenoiser], None] | None = None,
 ) -> Fitted:
     """Trains the denoiser in place and returns the averaged weights with the lowest validation loss.
 
-    The weights at the start count too: on the held-out data the result is never worse than they.
+    The weights at the start count too: on the held-out data the result is never worse than they, unless the
+    last are to be kept (`Training.keep`).
 
     Args:
         denoiser: on the device to train on.
@@ -103,6 +105,8 @@ def fit(
         saving: keeps the state on disk; None trains in memory alone.
         board: folder for TensorBoard.
         show: progress on stderr: a bar on a terminal, a line now and then elsewhere.
+        watch: called after every validation with the step and a denoiser that has the averaged weights (of
+            the last width), to look at and not to change.
 
     Raises:
         DivergedError: when the loss or the gradient is not finite.
@@ -127,6 +131,8 @@ def fit(
         while True:
             if run.step % training.validate_every == 0 or run.step == training.steps:
                 report.validated(run.step, run.validate())
+                if watch is not None:
+                    watch(run.step, run.averaged)
             if run.step == training.steps:
                 return run.best
             batch = drawn.result()
@@ -231,7 +237,7 @@ class _Run:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Validates the averages of every width, keeps the best so far, returns the lowest loss of now."""
+        """Validates the averages of every width, keeps the best or the last, returns the lowest loss."""
         candidates = [self.denoiser.state_dict()] if self.step == 0 else list(self.ema.averages.values())
         losses = []
         for tensors in candidates:
@@ -244,7 +250,8 @@ class _Run:
             raise TrainingError(
                 f"the loss on held-out data is {lowest} at the start: look for extreme values"
             )
-        if lowest < self.best.loss:  # a NaN compares false
+        last = self.training.keep == "last" and math.isfinite(lowest)
+        if last or lowest < self.best.loss:  # a NaN compares false
             chosen = candidates[losses.index(lowest)]
             kept = {name: t.detach().clone() for name, t in chosen.items()}
             self.best = Fitted(kept, self.step, lowest, lowest if self.step == 0 else self.best.first)

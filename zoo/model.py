@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 
@@ -20,9 +20,6 @@ from zoo.errors import OptionError
 from zoo.hub.connection import Hub
 from zoo.hub.pushing import Pushed, push, reference_to
 from zoo.manifest import SCHEMA, Lora, Manifest, Metric, Provenance
-
-if TYPE_CHECKING:
-    import pandas
 
 
 class Model(ABC):
@@ -123,13 +120,14 @@ class Model(ABC):
             raise OptionError(f"n must be at least 1, not {len(members)}")
         if device is not None:
             self.to(device)
+        place = self.device
         return sample(
             self.denoiser if denoiser is None else denoiser,
             members,
             shape,
-            cond={name: value.to(self.device) for name, value in (cond or {}).items()},
-            mask=None if mask is None else mask.to(self.device),
-            known=None if known is None else known.to(self.device),
+            cond={name: value.to(place) for name, value in (cond or {}).items()},
+            mask=None if mask is None else mask.to(place),
+            known=None if known is None else known.to(place),
             start=start,
             strength=strength,
             steps=steps,
@@ -162,8 +160,8 @@ class Model(ABC):
             lora=self.lora,
         )
 
-    def evaluate(self, data: str | PathLike[str] | None = None, *, seed: int = 0) -> "pandas.DataFrame":
-        """Measures the model beside simple baselines.
+    def evaluate(self, data: str | PathLike[str] | None = None, *, seed: int = 0) -> Any:
+        """Measures the model beside simple baselines: a data frame, or what the domain has in its place.
 
         Args:
             data: a file; None for the domain's own evaluation.

@@ -3,6 +3,8 @@
 import csv
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,23 @@ from zoo.errors import MissingExtraError
 COLUMNS = ["step", "loss", "validation", "lr", "gradient", "seconds"]
 EVERY = 10  # steps that one row of the log averages over
 QUIET_SECONDS = 15.0  # between two lines where there is no terminal
+
+
+@contextmanager
+def counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, on a terminal alone; yields what is called with the number that are done."""
+    console = Console(file=sys.stderr)
+    with Progress(
+        TextColumn(f"[bold]{what}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 class Reporter:

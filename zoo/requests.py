@@ -1,4 +1,4 @@
-"""What `zoo sample` and `zoo evaluate` ask of a domain: a request's fields are the command's options.
+"""What `zoo sample`, `zoo evaluate` and `zoo data` ask of a domain: the fields are the commands' options.
 
 A domain subclasses a request to add options. No torch is imported here, so that help stays quick.
 """
@@ -33,6 +33,14 @@ class SampleRequest:
     steps: int | None = option(None, "Steps of the sampler. [default: the model's own]")
     sampler: str | None = option(None, "Name of the sampler. [default: the model's own]")
     guidance: float | None = option(None, "Weight of classifier-free guidance. [default: the model's own]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """What `zoo data` asks of every domain that makes data."""
+
+    out: Path | None = option(None, "Write the data to this file. [default: the domain's own name for it]")
+    seed: int = option(0, "The data are a function of it.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,9 @@ import torch
 
 import zoo
 from zoo import catalog, checkpoint, lora, registry, typed
-from zoo.domain import Domain, Recipe, Training
+from zoo.domain import Domain, Recipe, Sampling, Training
+from zoo.engine.denoiser import NetworkDenoiser
+from zoo.engine.fewstep import Consistency
 from zoo.errors import OptionError, TrainingError
 from zoo.fit import DivergedError, Fitted, Saving, fit, measure_by_level
 from zoo.loading import build, load
@@ -21,6 +23,8 @@ from zoo.progress import say
 from zoo.state import fingerprint
 
 SAVE_SECONDS = 60.0
+# a one-step model learns from a deterministic sampler
+TEACHERS: dict[str, str] = {"ddpm": "euler", "churn": "heun", "sde": "adams2", "consistency": "adams2"}
 OWN_LICENCE = "unspecified: depends on the training data"
 
 
@@ -65,6 +69,7 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(found, recipe)
     chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
     _check(chosen, "recipe: ")
+    _refuse_taught(chosen)
     raw = found.dataset(data, "train", chosen)
     chosen = found.suited(chosen, raw)
     adapter = found.adapter(chosen, raw)
@@ -88,7 +93,7 @@ def finetune(
     steps: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
-    method: Literal["full", "lora"] = "full",
+    method: Literal["full", "lora", "onestep"] = "full",
     rank: int | None = None,
     out: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -99,13 +104,18 @@ def finetune(
 ) -> Model:
     """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
 
+    That is so unless its recipe keeps the last weights, whatever the loss (`Training.keep`).
+
     The adapter keeps the model's own statistics. If no step improves on the model, its own weights come back.
 
     Args:
         model: a model, or a reference to one.
-        data: a path or raw data of the domain.
+        data: a path or raw data of the domain; None for the recipe's own, with "onestep" and a model that was
+            trained on them.
         method: "full" trains all weights, "lora" small changes to them (see `zoo.lora`), which are stored
             alone and loaded with the model that they change. If it has some already, "lora" trains those.
+            "onestep" trains all weights to do in one step of the sampler what the model does in its own,
+            without guidance (see `zoo.engine.fewstep`); its loss is the distance from what the model draws.
         rank: of the changes; None for 8, or for what they have already.
         steps, lr, seed: None for the recipe's own (`Recipe.finetuning`).
         out, resume, device, tensorboard, show, save_seconds: as in `train`.
@@ -114,21 +124,32 @@ def finetune(
         DataError: if the data cannot be used.
         TrainingError: if the loss stops being finite, or `out` cannot be resumed.
     """
-    if data is None:
-        raise OptionError("fine-tuning needs data")
-    if method not in ("full", "lora"):
-        raise OptionError(f"method must be 'full' or 'lora', not {method!r}")
+    if method not in ("full", "lora", "onestep"):
+        raise OptionError(f"method must be 'full', 'lora' or 'onestep', not {method!r}")
     keeping = _keeping(out, resume, tensorboard, show, save_seconds, adapter=method == "lora")
     parent = model if isinstance(model, Model) else load(model)
+    _refuse_taught(parent.recipe)
+    if data is None and (method != "onestep" or parent.provenance.data_given):
+        raise OptionError("fine-tuning needs data: data=..., --data")
     tuned = parent.copy() if method == "lora" else parent.merge().copy()
     tuned.to(device)
     settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
     _check(tuned.recipe, "recipe: ")
     tuned.licence = OWN_LICENCE
-    tuned.name = f"{parent.name.partition('.')[0]}.tuned"
+    tuned.name = f"{parent.name.partition('.')[0]}.{'onestep' if method == 'onestep' else 'tuned'}"
+    learner = None
     if method == "full":
         tuned = tuned.domain.extend(tuned, data)
+    if method == "onestep":
+        if rank is not None:
+            raise OptionError("rank is of lora's changes: leave it out")
+        own: Sampling = tuned.recipe.sampling
+        sampler = TEACHERS.get(own.sampler, own.sampler)
+        learner = Consistency(tuned.denoiser, own.steps, sampler, own.grid)
+        one = replace(own, sampler="consistency", steps=1, guidance=None)
+        tuned.recipe = replace(tuned.recipe, sampling=one)
+        tuned.licence = parent.licence if data is None else OWN_LICENCE
     if method == "lora" and parent.lora is None:
         rank = 8 if rank is None else rank
         with torch.random.fork_rng(devices=[]):
@@ -139,7 +160,19 @@ def finetune(
         tuned.lora = pinned
     elif method == "lora" and parent.lora is not None and rank not in (None, parent.lora.rank):
         raise OptionError(f"the changes to this model have rank {parent.lora.rank}; leave rank out")
-    return _run(tuned, settings, data, keeping, parent=_reference(parent))
+    return _run(tuned, settings, data, keeping, parent=_reference(parent), learner=learner)
+
+
+def _refuse_taught(recipe: Recipe) -> None:
+    """The loss of training would spoil a model that draws in one step: it makes the mean of all ends of it.
+
+    Raises:
+        OptionError: if the recipe is of such a model.
+    """
+    if recipe.sampling.sampler == "consistency":
+        raise OptionError(
+            "a one-step model is not trained further: train the one that taught it, then method='onestep'"
+        )
 
 
 @dataclass(frozen=True)
@@ -173,8 +206,16 @@ def _keeping(
     return _Keeping(folder, resume, tensorboard, show, save_seconds)
 
 
-def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, parent: str) -> Model:
-    """Fits `model` in place, saves it where asked, and returns it."""
+def _run(
+    model: Model,
+    settings: Training,
+    data: Any,
+    keeping: _Keeping,
+    *,
+    parent: str,
+    learner: NetworkDenoiser | None = None,
+) -> Model:
+    """Fits `model` in place, saves it where asked, and returns it; the learner's loss is its own, if any."""
     domain, recipe, folder = model.domain, model.recipe, keeping.folder
     dataset = domain.dataset(data, "train", recipe, model.adapter)
     held_out = domain.dataset(data, "validation", recipe, model.adapter)
@@ -196,8 +237,9 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
     def finish(fitted: Fitted) -> Model:
         model.denoiser.load_state_dict(fitted.tensors)
         model.denoiser.eval()
-        by_level = measure_by_level(model.denoiser, held_out, settings)
-        if keeping.show:
+        # a consistency function is no mean of the data: the diffusion loss would say nothing of it
+        by_level = measure_by_level(model.denoiser, held_out, settings) if learner is None else ()
+        if keeping.show and by_level:
             say("validation loss by noise level: " + ", ".join(f"t={t}: {loss:.4g}" for t, loss in by_level))
         made = _provenance(settings, fitted.step, sources, parent)
         model.provenance = replace(made, data_given=data is not None, loss_by_level=by_level)
@@ -209,7 +251,15 @@ def _run(model: Model, settings: Training, data: Any, keeping: _Keeping, *, pare
 
     try:
         return finish(
-            fit(model.denoiser, dataset, held_out, settings, saving=saving, board=board, show=keeping.show)
+            fit(
+                model.denoiser if learner is None else learner,
+                dataset,
+                held_out,
+                settings,
+                saving=saving,
+                board=board,
+                show=keeping.show,
+            )
         )
     except DivergedError as error:
         if folder is None or error.best.step == 0:

@@ -1,7 +1,7 @@
 """The command line. Bad input ends in one line on stderr and exit code 2.
 
 looking.py      list, info, demo
-verbs.py        sample, evaluate: their options are declared by the domains
+verbs.py        sample, evaluate, data: their options are declared by the domains
 training.py     train, finetune
 checkpoints.py  push, pull, verify, migrate, export
 access.py       the options that say where a model is
@@ -63,6 +63,7 @@ def application(args: Sequence[str]) -> typer.Typer:
     app.command()(looking.info)
     for name, verb in verbs.VERBS.items():
         app.command(name)(verbs.command(verb, args[1:] if args[:1] == [name] else ()))
+    app.command("data")(verbs.data(args[1:] if args[:1] == ["data"] else ()))
     for function in COMMANDS:
         app.command()(function)
     return app

@@ -7,7 +7,7 @@ import typer
 
 from zoo.cli import show
 from zoo.cli.access import Access, Ref, with_access
-from zoo.errors import ZooError
+from zoo.errors import MissingExtraError, ZooError
 
 
 def list_() -> None:
@@ -70,4 +70,9 @@ def demo(
         loaded = access.load(name, "auto")
         show.title(": ".join(text for text in (loaded.name, loaded.recipe.summary) if text))
         out.mkdir(parents=True, exist_ok=True)
-        show.files(loaded.domain.demo(loaded, out))
+        try:
+            show.files(loaded.domain.demo(loaded, out))
+        except MissingExtraError as error:
+            if ref is not None:
+                raise
+            show.warning(str(error))

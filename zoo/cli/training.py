@@ -30,11 +30,18 @@ Board = Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorB
 @with_access()
 def finetune(
     ref: Ref,
-    data: Data,
     out: Out,
     access: Access,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data. \\[default with onestep: the model's own]", show_default=False),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="full: all weights. lora: small changes to them, stored alone.")
+        str,
+        typer.Option(
+            help="full: all weights. lora: small changes to them, stored alone. "
+            "onestep: all weights, to draw in one step."
+        ),
     ] = "full",
     rank: Annotated[
         int | None, typer.Option(help="Rank of the changes of lora. \\[default: 8]", show_default=False)

@@ -1,4 +1,4 @@
-"""The commands whose options a domain declares: `zoo sample` and `zoo evaluate`.
+"""The commands whose options a domain declares: `zoo sample`, `zoo evaluate` and `zoo data`.
 
 Typer reads a command's options from a function's signature. Here the signature is made from the fields
 of a request class (`zoo.requests`): of the domain's own, if the arguments begin with a model, so that
@@ -9,12 +9,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
 
 from zoo.cli import show
 from zoo.cli.access import Access, Ref, declared, option, split, with_access
 from zoo.errors import OptionError
-from zoo.requests import EvaluateRequest, SampleRequest
+from zoo.requests import DataRequest, EvaluateRequest, SampleRequest
 
 if TYPE_CHECKING:
     from zoo.domain import Domain
@@ -122,6 +124,48 @@ def command(verb: Verb, args: Sequence[str]) -> Callable[..., None]:
     function.__doc__ = inspect.cleandoc(verb.help)
     declared(function, [ref, *own, *verb.own])
     return with_access()(function)
+
+
+def data(args: Sequence[str]) -> Callable[..., None]:
+    """The function that Typer makes `zoo data` of, given the arguments after it.
+
+    Raises:
+        ZooError: if they begin with no domain, or one that makes no data.
+    """
+    name = _model_of(args)
+    request = DataRequest if name is None else _maker(name)[1]
+    types = get_type_hints(request)
+    own = [option(f.name, types[f.name], f.default, f.metadata.get("help", "")) for f in fields(request)]
+    domain = inspect.Parameter(
+        "domain",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[str, typer.Argument(help="A domain that makes data, such as robotics.")],
+    )
+
+    def function(**values: Any) -> None:
+        found, kind = _maker(values.pop("domain"))
+        asked = kind(**values)
+        _make_room(asked.out)
+        show.files(found.data(asked))
+
+    function.__doc__ = """Make data to train on, where a domain can.
+
+    The domain comes first: zoo data DOMAIN --help lists its options too.
+
+    \b
+    zoo data robotics --episodes 400 --seed 0
+    """
+    return declared(function, [domain, *own])
+
+
+def _maker(name: str) -> tuple["Domain", type[DataRequest]]:
+    """A domain and what it makes data from."""
+    from zoo import registry
+
+    found = registry.domain(name)
+    if found.data_request is None:
+        raise OptionError(f"domain {name!r} makes no data; bring your own")
+    return found, found.data_request
 
 
 def _declared(verb: Verb, args: Sequence[str]) -> type:
