@@ -125,7 +125,7 @@ def test_an_adapter_is_trained_further_or_merged(model, rings, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "told"),
     [
-        ({"method": "dora"}, OptionError, "'full' or 'lora'"),
+        ({"method": "dora"}, OptionError, "'full', 'lora' or 'onestep'"),
         ({"rank": 0}, OptionError, "whole number from 1"),
         ({"rank": 2.5}, OptionError, "whole number from 1"),
         ({"rank": 99_999}, OptionError, "whole number from 1"),

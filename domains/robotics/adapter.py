@@ -58,7 +58,7 @@ class Scale:
         room = beyond * (high - low)
         found = values.numpy()  # its calls take a fifth of torch's time, and every chunk makes them
         far = (found < low - room) | (found > high + room)
-        return np.flatnonzero(far.reshape(-1, len(low)).any(0)).tolist()
+        return np.flatnonzero(far.any(tuple(range(far.ndim - 1)))).tolist()
 
 
 @dataclass(frozen=True)
