@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from zoo.errors import OptionError
+
 
 def read_bytes(path: Path, most: int) -> bytes:
     """A file's bytes.
@@ -92,3 +94,22 @@ def _write_through(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file that appears as a whole, in a folder that is made if need be.
+
+    Raises:
+        OptionError: if it cannot be written there.
+    """
+    new = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_through(new, data)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        why = error.strerror or error
+        raise OptionError(f"{path}: cannot be written: {why}; pass another file") from None

@@ -212,16 +212,20 @@ class NetworkDenoiser(Denoiser):
         return Encoded(cond) if self.encoder is None else self.encoder(cond, mask)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        alpha, sigma = self.path.scales(expand(t, x_t))
-        c_in, c_skip, c_out = SCALINGS[self.scaling](alpha, sigma)
-        scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
-        c_noise = torch.atan2(sigma, alpha).flatten() * (2 / math.pi)
+        scaled, c_noise, c_skip, c_out = self.seen(x_t, t, mask)
         out = self.network(scaled, c_noise, cond, mask)
         if out.shape != x_t.shape:
             raise ValueError(
                 f"the network must keep the shape {tuple(x_t.shape)}, not make {tuple(out.shape)}"
             )
         return c_skip * x_t + c_out * out
+
+    def seen(self, x_t: Tensor, t: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network sees of a state, its noise level (B,), and c_skip and c_out of what it says."""
+        alpha, sigma = self.path.scales(expand(t, x_t))
+        c_in, c_skip, c_out = SCALINGS[self.scaling](alpha, sigma)
+        scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
+        return scaled, torch.atan2(sigma, alpha).flatten() * (2 / math.pi), c_skip, c_out
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""

@@ -43,6 +43,8 @@ class ModulatedConvBlock(nn.Module):
 class Attention(nn.Module):
     """x + attention over the sequence x (B, N, width), and over a context (B, T, context) if there is one.
 
+    A bias (B, heads, N, N) is added to the logits of the former: of pairs, or −∞ where there is nothing.
+
     Reference: Vaswani et al. 2017; PyTorch's scaled_dot_product_attention.
     """
 
@@ -55,9 +57,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
         start_at_zero(self.out)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         q, k, v = rearrange(self.to_qkv(self.norm(x)), "b n (p h d) -> p b h n d", p=3, h=self.heads)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         if self.to_kv is not None and context is not None:
             k, v = rearrange(self.to_kv(context), "b t (p h d) -> p b h t d", p=2, h=self.heads)
             mixed = mixed + F.scaled_dot_product_attention(q, k, v)
