@@ -1,0 +1,222 @@
+"""The network: a transformer on residues whose attention is biased by pairs of them.
+
+A pair knows how far apart its residues are along the chain, and in space: in the noisy state, and in the
+estimate of the step before (self-conditioning, Chen et al. 2023, "Analog bits"). As in Proteina (Geffner et
+al. 2025) there are no triangle layers.
+
+The network sees a chain in a pose that turns with it, and what it says is turned back: so it is equivariant
+under rotations, whatever its layers do, and not under reflections (Puny et al. 2022, "Frame averaging", with
+one frame). What lies nearby, a residue also sees in a frame of its own, and part of what it says is turned
+back from there, as in Genie (Lin & AlQuraishi 2023): bonds and the hand of a helix are learnt once for all
+residues.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn import Attention, FourierFeatures, ModulatedBlock, start_at_zero
+
+Width = Annotated[int, Ge(8), Le(4096)]
+
+APART = 32  # residues along the chain that are told from more
+EDGES = torch.linspace(2.0, 22.0, 21)  # Å between bins of distances
+SECONDARY = 4  # unknown, helix, strand, neither
+DISTOGRAM = 32  # bins of the distances that are predicted, 2 to 22 Å and beyond
+REACH = 4  # residues each way that a residue sees in its frame
+NEARBY = 8.0  # Å: the unit of what is seen there
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of the network."""
+
+    width: Width = 128
+    depth: Annotated[int, Ge(1), Le(64)] = 6
+    condition: Width = 128
+    pair: Width = 16
+
+
+class Trunk(NamedTuple):
+    """What the network has worked out.
+
+    Attributes:
+        residues: (B, N, width).
+        pairs: (B, N, N, pair).
+        pose: of the chain, (B, 3, 3), axes in columns; None without an order.
+        frames: of the residues in the noisy state and in the estimate, in that pose, (2, B, N, 3, 3), axes in
+            columns; None without an order.
+    """
+
+    residues: Tensor
+    pairs: Tensor
+    pose: Tensor | None
+    frames: Tensor | None
+
+
+class Network(nn.Module):
+    """On coordinates (B, residues, values) in units of `scale` Å; the first three values are Cα.
+
+    Conditions: `present` (B, residues), false for padding; `secondary` (B, residues), 0 where nothing is
+    asked for; `estimate` (B, residues, values), zeros before there is one.
+
+    What is no part of a chain (padding) does not change what the network says of the rest.
+
+    Args:
+        size: its sizes.
+        values: of a residue: 3 for Cα, 12 for N, CA, C and O.
+        scale: Å.
+        ordered: whether residues have places along a chain; points of a cloud have none.
+    """
+
+    def __init__(self, size: Size, values: int, scale: float, *, ordered: bool = True) -> None:
+        super().__init__()
+        self.scale, self.ordered = scale, ordered
+        self.level = FourierFeatures(16)
+        self.place = FourierFeatures(16)
+        self.embed_level = nn.Linear(self.level.width, size.condition)
+        self.mix = nn.Linear(size.condition, size.condition)
+        self.embed = nn.Linear(2 * values + 1, size.width)
+        self.embed_place = nn.Linear(self.place.width + 1, size.width)
+        self.secondary = nn.Embedding(SECONDARY, size.width)
+        if ordered:
+            self.embed_near = nn.Linear(2 * (6 * REACH + values - 3), size.width)
+            self.out_near = nn.Linear(size.width, 2 * values)
+            start_at_zero(self.out_near)
+        self.apart = nn.Embedding(2 * APART + 1, size.pair)
+        self.near = nn.Embedding(len(EDGES) + 1, size.pair)
+        self.nearer = nn.Embedding(len(EDGES) + 1, size.pair)
+        self.pair = nn.Sequential(nn.LayerNorm(size.pair), nn.Linear(size.pair, size.pair), nn.GELU())
+        attention = [Attention(size.width) for _ in range(size.depth)]
+        self.attention = nn.ModuleList(attention)
+        self.bias = nn.ModuleList(nn.Linear(size.pair, block.heads, bias=False) for block in attention)
+        self.blocks = nn.ModuleList(ModulatedBlock(size.width, size.condition, 4) for _ in range(size.depth))
+        self.norm, self.out = nn.LayerNorm(size.width), nn.Linear(size.width, values)
+        self.left, self.right = nn.Linear(size.width, size.pair), nn.Linear(size.width, size.pair)
+        self.distances = nn.Linear(size.pair, DISTOGRAM)
+        start_at_zero(self.out)
+
+    def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        return self.coordinates(self.trunk(x, noise, cond, mask))
+
+    def coordinates(self, trunk: Trunk) -> Tensor:
+        """What is said of residues, (B, N, values)."""
+        h = self.norm(trunk.residues)
+        out = self.out(h)
+        if trunk.frames is None or trunk.pose is None:
+            return out
+        near = self.out_near(h).unflatten(-1, (2, -1, 3))  # (B, N, 2, atoms, 3)
+        out = out + torch.einsum("sbnij,bnsaj->bnai", trunk.frames, near).flatten(2)
+        return turned(out, trunk.pose.mT)
+
+    def trunk(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Trunk:
+        """From the arguments of `forward`."""
+        present, estimate = cond["present"], cond["estimate"]
+        count = x.shape[1]
+        condition = F.silu(self.mix(F.silu(self.embed_level(self.level(noise)))))[:, None]
+        length = present.sum(1, keepdim=True).to(x)
+        place = torch.arange(count, device=x.device) * self.ordered / (length - 1).clamp(min=1)
+        told = torch.cat([self.place(place), (length / 256)[..., None].expand(-1, count, 1)], -1)
+        drawn = x.new_ones(len(x), count, 1) if mask is None else mask[..., :1].to(x).expand(len(x), count, 1)
+        pose = None
+        if self.ordered:
+            pose = poses(x[..., :3] + estimate[..., :3], present)
+            x, estimate = turned(x, pose), turned(estimate, pose)
+        h = self.embed(torch.cat([x, estimate, drawn], -1)) + self.embed_place(told)
+        h = h + self.secondary(cond["secondary"])
+        axes = None
+        if self.ordered:
+            both = torch.stack([x, estimate]) * (self.scale / NEARBY)
+            axes = frames(both[..., :3], present)
+            h = h + self.embed_near(surroundings(both, axes, present))
+        pair = self.pairs(x, estimate)
+        away = torch.zeros(len(x), 1, 1, count, device=x.device).masked_fill(~present[:, None, None], -1e4)
+        for attention, bias, block in zip(self.attention, self.bias, self.blocks, strict=True):
+            h = block(attention(h, bias=bias(pair).movedim(-1, 1) + away), condition)
+        return Trunk(h, pair, pose, axes)
+
+    def pairs(self, x: Tensor, estimate: Tensor) -> Tensor:
+        """What a pair of residues knows, (B, N, N, pair)."""
+        at = torch.arange(x.shape[1], device=x.device)
+        apart = (at[:, None] - at[None]).clamp(-APART, APART) * self.ordered + APART
+        bins = [
+            torch.bucketize(torch.cdist(one[..., :3], one[..., :3]) * self.scale, EDGES.to(x))
+            for one in (x, estimate)
+        ]
+        return self.pair(self.apart(apart) + self.near(bins[0]) + self.nearer(bins[1]))
+
+    def distogram(self, trunk: Trunk) -> Tensor:
+        """Logits of the distance of each pair, (B, N, N, DISTOGRAM)."""
+        left, right = self.left(trunk.residues), self.right(trunk.residues)
+        both = left[:, :, None] * right[:, None] + left[:, None] * right[:, :, None]
+        return self.distances(trunk.pairs + both)
+
+
+def poses(ca: Tensor, present: Tensor) -> Tensor:
+    """Right-handed axes of each chain, (B, 3, 3), in columns: those of its two slowest waves along the chain.
+
+    The first axis goes from one end towards the other, the second from the ends towards the middle. They are
+    sums over all residues, of which noise changes little. Where all residues lie on one line, some are zero.
+
+    Args:
+        ca: (B, N, 3).
+        present: (B, N), the first ones of each row.
+    """
+    there = present[..., None].to(ca)
+    at = (torch.arange(ca.shape[1], device=ca.device) + 0.5) / present.sum(1, keepdim=True)  # (B, N)
+    waves = torch.stack([torch.cos(torch.pi * at), torch.cos(2 * torch.pi * at)], -1) * there  # (B, N, 2)
+    first, second = (waves.mT @ ca).unbind(1)
+    x = F.normalize(first, dim=-1)
+    y = F.normalize(second - (second * x).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+
+def turned(points: Tensor, axes: Tensor) -> Tensor:
+    """(B, N, values) as seen along axes (B, 3, 3)."""
+    return (points.unflatten(-1, (-1, 3)) @ axes[:, None]).flatten(2)
+
+
+def frames(ca: Tensor, present: Tensor) -> Tensor:
+    """Right-handed axes of each residue by its neighbours along the chain, (*, B, N, 3, 3), in columns.
+
+    The first axis goes from the residue before to the one behind, the second towards the side that the chain
+    bends to. The ends have the frames of their neighbours.
+
+    Args:
+        ca: (*, B, N, 3); where all lie in one place the axes are zero.
+        present: (B, N), the first ones of each row; three or more.
+    """
+    last = present.sum(1, keepdim=True) - 2
+    at = torch.arange(ca.shape[-2], device=ca.device).clamp(min=1).minimum(last)[..., None]  # (B, N, 1)
+    before, here, behind = (ca.gather(-2, (at + step).expand_as(ca)) for step in (-1, 0, 1))
+    x = F.normalize(behind - before, dim=-1)
+    bend = behind - 2 * here + before
+    y = F.normalize(bend - (bend * x).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+
+def surroundings(points: Tensor, axes: Tensor, present: Tensor) -> Tensor:
+    """Where the residues before and behind lie in each one's frame, and its own other atoms.
+
+    Args:
+        points: (S, B, N, values), Cα first.
+        axes: (S, B, N, 3, 3).
+        present: (B, N); what is beyond the ends lies at the origin.
+
+    Returns:
+        (B, N, S · (6 REACH + values − 3)).
+    """
+    atoms = points.unflatten(-1, (-1, 3))
+    ca, count = atoms[..., :1, :], points.shape[2]
+    seen = [atoms[..., 1:, :] - ca]
+    for apart in range(1, min(REACH, count - 1) + 1):
+        both = (present[:, apart:] & present[:, :-apart])[..., None, None]
+        step = (ca[:, :, apart:] - ca[:, :, :-apart]) * both
+        seen += [F.pad(step, (0, 0, 0, 0, 0, apart)), F.pad(-step, (0, 0, 0, 0, apart, 0))]
+    near = torch.einsum("sbnij,sbnai->sbnaj", axes, torch.cat(seen, -2))
+    near = F.pad(near, (0, 0, 0, 2 * REACH + atoms.shape[-2] - 1 - near.shape[-2]))  # of short chains
+    return near.permute(1, 2, 0, 3, 4).flatten(2)
