@@ -68,7 +68,10 @@ def traces(chains: Sequence[Backbone], path: Path) -> Path:
         near = (depth - depth.min()) / max(np.ptp(depth), 1e-9)
         axis.add_collection(
             LineCollection(
-                lines[order], colors=colours[:-1][order], linewidths=(2 + 4 * near)[order], capstyle="round"
+                list(lines[order]),
+                colors=colours[:-1][order],
+                linewidths=(2 + 4 * near)[order],
+                capstyle="round",
             )
         )
         axis.set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]), aspect="equal")
