@@ -17,7 +17,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-demo: install  ## forecast real data and draw images offline with the shipped models; prints where the results lie
+demo: install  ## every domain at work, offline, with the shipped models; prints where the results lie
 	HF_HUB_OFFLINE=1 $(BIN)/zoo demo
 
 test: lint types unit  ## everything that must hold before a change lands
