@@ -42,7 +42,7 @@ bench: install  ## recompute the benchmark tables (minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	for script in benchmarks/*.py; do \
 	  if [ -z "$$ZOO_DATA" ] && grep -q ZOO_DATA $$script; then \
-	    echo "$$script: skipped: set ZOO_DATA to the folder that holds timeseries/ and images/"; \
+	    echo "$$script: skipped: set ZOO_DATA to the folder that holds timeseries/, images/, ..."; \
 	  else $(BIN)/python $$script || exit 1; fi; done
 
 clean:  ## remove what make made

@@ -139,13 +139,13 @@ def bridged(chains: Sequence[Backbone]) -> Contig:
         raise OptionError(f"nothing is missing in chain {names[0]}: it is of one piece")
     parts: list[Free | Backbone] = [chains[0]]
     for before, behind in pairwise(chains):
-        last, first = (int(re.sub("[A-Za-z]", "", one)) for one in (before.numbers[-1], behind.numbers[0]))
-        if first - last < 2:
+        missing = _between(before, behind)
+        if not missing:
             raise OptionError(
                 f"chain {names[0]} is broken between {before.numbers[-1]} and {behind.numbers[0]}: these "
                 "numbers do not say how many residues are missing; say it by a contig"
             )
-        parts += [Free(first - last - 1, first - last - 1), behind]
+        parts += [Free(len(missing), len(missing)), behind]
     return _checked(parts, f"chain {names[0]} with what is missing")
 
 
@@ -153,10 +153,14 @@ def bridged_numbers(chains: Sequence[Backbone]) -> tuple[str, ...]:
     """What the residues of `bridged` pieces are called, those that were missing among them."""
     found = list(chains[0].numbers)
     for before, behind in pairwise(chains):
-        last, first = (int(re.sub("[A-Za-z]", "", one)) for one in (before.numbers[-1], behind.numbers[0]))
-        found += [str(number) for number in range(last + 1, first)]
-        found += behind.numbers
+        found += [*map(str, _between(before, behind)), *behind.numbers]
     return tuple(found)
+
+
+def _between(before: Backbone, behind: Backbone) -> range:
+    """The numbers that are missing between two pieces of a chain."""
+    last, first = (int(re.sub("[A-Za-z]", "", one)) for one in (before.numbers[-1], behind.numbers[0]))
+    return range(last + 1, first)
 
 
 def _checked(parts: Sequence[Free | Backbone], what: str) -> Contig:

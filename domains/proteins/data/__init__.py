@@ -201,7 +201,8 @@ def clusters(items: Sequence[Shape]) -> list[str]:
     """A name for each item; those of one name are alike, and stay on one side of a split.
 
     Sequences that share a tenth of their words of four residues are alike, and what is like either of two
-    (single linkage): that comes near to clusters of 40 % identity. Without a sequence, only copies are alike.
+    (single linkage): near copies are found, and of remote relatives some are not. Without a sequence, only
+    copies are alike.
     """
     return list(_clusters(tuple(items)))
 

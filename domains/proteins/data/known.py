@@ -1,7 +1,7 @@
 """The chains that the recipes are trained on: chains of the Protein Data Bank, as others have collected them.
 
-The files lie below ZOO_DATA/proteins. The chains of the collection TS50, all that are like them, and one in
-ten of the other clusters are for tests alone.
+The files lie below ZOO_DATA/proteins. The chains of the collection TS50 (48 of its 50 are there), those that
+are like them (see `data.clusters`), and one in ten of the other clusters are for tests alone.
 """
 
 import hashlib
