@@ -19,8 +19,9 @@ from domains.images.dataset import ImageItems
 from domains.images.model import ImageModel
 from domains.images.recipes import EDM
 from zoo.engine import PATHS, NetworkDenoiser
-from zoo.fit import DivergedError, Fitted, fit
+from zoo.fit import fit
 from zoo.manifest import Provenance
+from zoo.run import DivergedError, Fitted
 
 BATCH = 32
 ROWS = 200  # images drawn at once

@@ -46,7 +46,7 @@ from benchmarks.images_contestants import (
 from domains.images.evaluation import classifier, metrics
 from domains.images.gallery import Gallery
 from domains.images.recipes import EDM
-from zoo.fit import DivergedError
+from zoo.run import DivergedError
 
 STEPS = 320
 RATED_STEPS, RATED_N = 200, 250  # of a run that a rate is chosen by; its images

@@ -31,9 +31,9 @@ from domains.timeseries.window import CONTEXT, TARGET, WIDTH
 from zoo.domain import Adapter
 from zoo.engine import PATHS, Encoded, Encoder, LogitNormal, NetworkDenoiser, PowerEMA
 from zoo.engine.objective import Objective
-from zoo.fit import learning_rate
 from zoo.manifest import Provenance
 from zoo.optimizer import Optimizer
+from zoo.run import learning_rate
 
 
 def autoregression(noise: Tensor, smooth: float = 0.9) -> Tensor:

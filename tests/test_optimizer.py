@@ -6,7 +6,7 @@ from torch import nn
 
 from zoo.domain import Training
 from zoo.errors import TrainingError
-from zoo.optimizer import Optimizer
+from zoo.optimizer import Muon, Optimizer
 
 
 def steps(muon: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], float]:
@@ -29,6 +29,22 @@ def test_muon_moves_a_matrix_alike_in_all_directions_as_far_as_adamw_would():
     assert 0.6 < strengths.min() < strengths.max() < 1.3  # five Newton-Schulz steps come as near to 1 as this
     for name in ("embed.bias", "out.weight", "out.bias"):  # the first step of Adam is the rate
         torch.testing.assert_close(changed[name].abs(), torch.full_like(changed[name], rate))
+
+
+def test_muon_steps_as_the_one_of_torch_bit_for_bit():
+    torch.manual_seed(0)
+    weights = [torch.randn(shape) for shape in ((12, 5), (5, 12))]
+    ours, theirs = ([nn.Parameter(w.clone()) for w in weights] for _ in range(2))
+    rate, decay = 0.01, 0.1
+    muon = Muon(ours, rate, decay)
+    torchs = torch.optim.Muon(theirs, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = q.grad = torch.randn_like(p)
+        muon.step()
+        torchs.step()
+    for p, q in zip(ours, theirs, strict=True):
+        assert torch.equal(p, q)
 
 
 def test_a_kernel_is_a_matrix_with_a_row_an_output():

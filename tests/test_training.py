@@ -18,7 +18,9 @@ from zoo.checkpoint import PARTIAL, STATE
 from zoo.domain import Dataset, Items, Training
 from zoo.engine import PATHS, Batch, NetworkDenoiser, Objective
 from zoo.errors import DataError, OptionError, TrainingError
-from zoo.fit import DivergedError, Saving, draw, fit, generator, validation_batches
+from zoo.fit import draw, fit
+from zoo.run import DivergedError, Saving
+from zoo.seeds import generator, validation_batches
 from zoo.state import read_state, write_state
 
 SHORT = Training(steps=20, batch_size=16, lr=1e-2, validate_every=4, validation_batches=2)

@@ -146,18 +146,18 @@ def test_an_interrupted_lora_run_resumes(model, rings, tmp_path):
     pytest.importorskip("peft", reason="needs the extra lora")
     options = {"method": "lora", "rank": 2, "steps": 6, "lr": 0.05, "show": False}
     whole = zoo.finetune(model, rings.example(), **options)
-    from zoo import fit
+    from zoo.run import Run
 
-    advance, calls = fit._Run.advance, []
+    advance, calls = Run.advance, []
 
-    def stops(self, batch):
+    def stops(self, batches):
         calls.append(1)
         if len(calls) == 4:
             raise RuntimeError("killed")
-        return advance(self, batch)
+        return advance(self, batches)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Run, "advance", stops)
+        patch.setattr(Run, "advance", stops)
         with pytest.raises(RuntimeError, match="killed"):
             zoo.finetune(model, rings.example(), out=tmp_path / "run", save_seconds=0, **options)
     resumed = zoo.finetune(model, rings.example(), out=tmp_path / "run", resume=True, **options)

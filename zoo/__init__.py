@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zoo.exporting import export
     from zoo.loading import load
     from zoo.model import Model
+    from zoo.shards import Shards
     from zoo.training import finetune, train
     from zoo.upkeep import migrate, pull, verify
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Model": "zoo.model",
+    "Shards": "zoo.shards",
     "ZooError": "zoo.errors",
     "export": "zoo.exporting",
     "finetune": "zoo.training",
@@ -32,6 +34,7 @@ _HOMES = {
 
 __all__ = [
     "Model",
+    "Shards",
     "ZooError",
     "export",
     "finetune",

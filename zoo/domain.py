@@ -60,6 +60,8 @@ class Training:
     Attributes:
         steps: optimiser steps.
         batch_size: items a step.
+        parts: equal parts that they are drawn and worked through in: one after the other, or shared evenly by
+            several processes, with the same result to rounding. A part at a time must fit the memory.
         lr: the highest learning rate.
         weight_decay: decoupled weight decay, on matrices only.
         betas: AdamW's moment decays.
@@ -76,6 +78,7 @@ class Training:
 
     steps: Annotated[int, Ge(1)] = 2000
     batch_size: Annotated[int, Ge(1)] = 64
+    parts: Annotated[int, Ge(1)] = 1
     lr: Annotated[float, Gt(0)] = 1e-3
     weight_decay: Annotated[float, Ge(0)] = 0.01
     betas: tuple[Annotated[float, Ge(0), Le(1)], Annotated[float, Ge(0), Le(1)]] = (0.9, 0.99)
@@ -161,6 +164,10 @@ class Dataset(ABC):
             generator: the only source of randomness: the order of the data is a function of
                 (seed, step), and a resumed run sees what the uninterrupted one would have seen.
         """
+
+    def at(self, row: int, part: int = 0, parts: int = 1) -> "Dataset":
+        """What a batch is drawn from, so many items of its part after the start: all, if memory holds it."""
+        return self
 
 
 class Items(Dataset):

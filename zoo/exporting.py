@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from zoo.engine.denoiser import Batch, Encoder, NetworkDenoiser
 from zoo.errors import OptionError, ZooError
-from zoo.fit import generator
 from zoo.loading import load
 from zoo.model import Model
+from zoo.seeds import generator
 
 TOLERANCE = 1e-4  # of the program's output, relative to the largest value of the model's own
 

@@ -1,84 +1,35 @@
 """The training loop of `zoo.train` and `zoo.finetune`, which differ in weights and settings alone.
 
-Everything random in step k comes from generators seeded by (seed, k): the batch, the noise, dropout. So
-the state of a run is its weights, moments and averages, and a resumed run goes on bit for bit as if it
-had not stopped (on the CPU; GPU kernels may sum in another order).
+Everything random in step k comes from generators seeded by (seed, k): see `zoo.seeds`. So the state of a run
+is its weights, moments and averages, and a resumed run goes on bit for bit as if it had not stopped (on the
+CPU; GPU kernels may sum in another order). Started by torchrun, every process runs this loop: see
+`zoo.parallel`.
 """
 
-import hashlib
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from zoo.checkpoint import LOG, STATE
+from zoo import parallel, processes
+from zoo.checkpoint import LOG
 from zoo.domain import Dataset, Training
-from zoo.engine.denoiser import Batch, NetworkDenoiser
-from zoo.engine.ema import PowerEMA
+from zoo.engine.denoiser import NetworkDenoiser
 from zoo.engine.objective import loss_by_level
 from zoo.errors import TrainingError
-from zoo.optimizer import Optimizer
 from zoo.progress import Reporter
-from zoo.state import fingerprint, read_state, write_state
+from zoo.run import Fitted, Run, Saving
+from zoo.scale import PLAIN, Scale
+from zoo.seeds import draw, generator, validation_batches
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # noise levels t at which a finished model is measured
-
-
-@dataclass(frozen=True)
-class Saving:
-    """Where and how often a run saves its state.
-
-    Attributes:
-        folder: holds the state and the log.
-        seconds: between two saves: what a kill loses at most. Ctrl-C and SIGTERM save first.
-        identity: JSON that must be the same when the run is resumed; so must the first held-out batch.
-        resume: continue from the state in `folder`, if there is one.
-    """
-
-    folder: Path
-    seconds: float
-    identity: dict[str, Any]
-    resume: bool
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The averaged weights of a run that are kept: see `Training.keep`.
-
-    Attributes:
-        tensors: a state dict of the denoiser.
-        step: after how many steps.
-        loss: their validation loss.
-        first: the validation loss of the weights that the run started with.
-    """
-
-    tensors: dict[str, Tensor]
-    step: int
-    loss: float
-    first: float
-
-
-class DivergedError(TrainingError):
-    """The loss or the gradient stopped being finite.
-
-    Args:
-        message: at which step.
-        best: the best weights before that.
-    """
-
-    def __init__(self, message: str, best: Fitted) -> None:
-        super().__init__(message)
-        self.best = best
 
 
 def fit(
@@ -87,6 +38,7 @@ def fit(
     held_out: Dataset,
     training: Training,
     *,
+    scale: Scale = PLAIN,
     saving: Saving | None = None,
     board: Path | None = None,
     show: bool = True,
@@ -98,32 +50,37 @@ def fit(
     last are to be kept (`Training.keep`).
 
     Args:
-        denoiser: on the device to train on.
+        denoiser: on the device to train on. Where it is sharded, a copy is trained, and this is moved to the
+            CPU.
         data: to train on.
         held_out: to validate on.
         training: the settings.
+        scale: how the run is carried out.
         saving: keeps the state on disk; None trains in memory alone.
         board: folder for TensorBoard.
         show: progress on stderr: a bar on a terminal, a line now and then elsewhere.
         watch: called after every validation with the step and a denoiser that has the averaged weights (of
-            the last width), to look at and not to change.
+            the last width), to look at and not to change; sharded, if the run is.
 
     Raises:
         DivergedError: when the loss or the gradient is not finite.
-        TrainingError: if `saving.folder` holds the state of another run, or any and `resume` is not set.
+        TrainingError: if `saving.folder` holds the state of another run, or any and `resume` is not set, or
+            cannot be written to; if the batch cannot be shared as `training.parts` says.
         KeyboardInterrupt: on Ctrl-C, after the state is saved. SIGTERM raises SystemExit in the same way.
     """
     if len(data) == 0 or len(held_out) == 0:
         which = "train" if len(data) == 0 else "validate"
         raise TrainingError(f"there is nothing to {which} on: the dataset is empty")
-    run = _Run(denoiser, held_out, training)
+    run = Run(denoiser, held_out, training, scale)
     if saving is not None:
         run.begin(saving)
-    logs = saving.folder if saving is not None else None
+    logs = saving.folder if saving is not None and processes.main() else None
+    board, show = (board, show) if processes.main() else (None, False)
     with (
+        closing(run),
         Reporter(run.step, training.steps, log=logs and logs / LOG, board=board, show=show) as report,
         _signals(saving is not None) as caught,
-        _seeded_globals(denoiser),
+        _seeded_globals(run.device),
         ThreadPoolExecutor(1) as ahead,  # the next batch is drawn while the network works on this one
     ):
         last = time.monotonic()
@@ -134,30 +91,24 @@ def fit(
                 if watch is not None:
                     watch(run.step, run.averaged)
             if run.step == training.steps:
-                return run.best
-            batch = drawn.result()
+                return run.fitted()
+            batches = drawn.result()
             drawn = ahead.submit(draw, data, training, run.step + 1)
-            loss, norm = run.advance(batch)
+            loss, norm = run.advance(batches)
             report.step(run.step, loss, run.rate, norm)
-            if saving is not None and (caught or time.monotonic() - last >= saving.seconds):
+            if saving is None:
+                continue
+            due = processes.main() and time.monotonic() - last >= saving.seconds
+            # a signal to one process stops all, and the main one's clock is everyone's
+            due, interrupted, ended = parallel.total(due, signal.SIGINT in caught, signal.SIGTERM in caught)
+            if due or interrupted or ended:
                 run.save(saving)
                 last = time.monotonic()
-            if caught and saving is not None:
+            if interrupted or ended:
                 report.say(f"stopped after step {run.step} of {training.steps}; resume from {saving.folder}")
-                if caught[0] == signal.SIGINT:
+                if interrupted:
                     raise KeyboardInterrupt
-                raise SystemExit(128 + caught[0])
-
-
-def draw(data: Dataset, training: Training, step: int) -> Batch:
-    """The batch of a step: a function of the data, the seed and the step alone."""
-    return data.batch(training.batch_size, generator("cpu", training.seed, "data", step))
-
-
-def validation_batches(held_out: Dataset, training: Training) -> list[Batch]:
-    """The batches of every validation: a function of the data and the seed alone."""
-    order = generator("cpu", training.seed, "validation")
-    return [held_out.batch(training.batch_size, order) for _ in range(training.validation_batches)]
+                raise SystemExit(128 + signal.SIGTERM)
 
 
 @torch.no_grad()
@@ -166,148 +117,12 @@ def measure_by_level(
 ) -> tuple[tuple[float, float], ...]:
     """Pairs of a noise level t and the diffusion loss there, on the batches of every validation."""
     device = next(denoiser.parameters()).device
-    batches = [batch.to(device) for batch in validation_batches(held_out, training)]
+    parts = (validation_batches(held_out, training, part) for part in range(training.parts))
+    batches = (batch.to(device) for part in parts for batch in part)
     noise = generator("cpu", training.seed, "noise by level")
     losses = loss_by_level(denoiser, batches, noise, LEVELS)
     # JSON knows no infinity, and a checkpoint must not fail for the sake of a figure.
     return tuple((level, loss) for level, loss in losses.items() if math.isfinite(loss))
-
-
-def learning_rate(step: int, training: Training) -> float:
-    """The learning rate of optimiser step `step`, counted from 0: linear warm-up, then a cosine to zero.
-
-    >>> settings = Training(steps=100, lr=1.0, warmup=0.1)
-    >>> [round(learning_rate(k, settings), 3) for k in (0, 9, 10, 55, 100)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm = round(training.warmup * training.steps)
-    if step < warm:
-        return training.lr * (step + 1) / warm
-    return training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(training.steps - warm, 1)))
-
-
-def seed_of(*parts: int | str) -> int:
-    """One seed from several numbers and names; any difference gives an unrelated seed.
-
-    >>> seed_of(0, "noise", 1) == seed_of(0, "noise", 1), seed_of(0, "noise", 1) == seed_of(0, "data", 1)
-    (True, False)
-    """
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "little")
-
-
-def generator(device: torch.device | str, *parts: int | str) -> torch.Generator:
-    """A generator on the device, seeded by `seed_of`."""
-    return torch.Generator(device).manual_seed(seed_of(*parts))
-
-
-class _Run:
-    """The moving parts of a run; `state` and `load` are all that a resume needs."""
-
-    def __init__(self, denoiser: NetworkDenoiser, held_out: Dataset, training: Training) -> None:
-        self.denoiser, self.training = denoiser.train(), training
-        self.device = next(denoiser.parameters()).device
-        self.optimizer = Optimizer(denoiser, training)
-        self.ema = PowerEMA(denoiser, training.ema_widths)
-        self.averaged = deepcopy(denoiser).eval()  # holds averaged weights while they are validated
-        self.held_out = validation_batches(held_out, training)
-        self.step = 0
-        self.rate = 0.0
-        self.best = Fitted({}, 0, math.inf, math.inf)
-
-    def advance(self, batch: Batch) -> tuple[float, float]:
-        """One optimiser step; returns the loss and the gradient's norm before clipping."""
-        training, k = self.training, self.step
-        torch.manual_seed(seed_of(training.seed, "dropout", k))
-        self.optimizer.zero_grad()
-        noise = generator(self.device, training.seed, "noise", k)
-        loss = self.denoiser.loss(batch.to(self.device), noise).mean()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise DivergedError(
-                f"training diverged at step {k + 1}: the loss is {loss.item():.4g}, the gradient's norm "
-                f"{norm.item():.4g}; lower the learning rate, or look for extreme values in the data",
-                self.best,
-            )
-        self.rate = learning_rate(k, training)
-        self.optimizer.step(self.rate)
-        self.step += 1
-        self.ema.update(self.step)
-        return loss.item(), norm.item()
-
-    @torch.no_grad()
-    def validate(self) -> float:
-        """Validates the averages of every width, keeps the best or the last, returns the lowest loss."""
-        candidates = [self.denoiser.state_dict()] if self.step == 0 else list(self.ema.averages.values())
-        losses = []
-        for tensors in candidates:
-            self.averaged.load_state_dict(tensors)
-            noise = generator(self.device, self.training.seed, "validation noise")
-            per_item = [self.averaged.loss(batch.to(self.device), noise) for batch in self.held_out]
-            losses.append(torch.cat(per_item).mean().item())
-        lowest = min(losses)
-        if not math.isfinite(lowest) and self.step == 0:
-            raise TrainingError(
-                f"the loss on held-out data is {lowest} at the start: look for extreme values"
-            )
-        last = self.training.keep == "last" and math.isfinite(lowest)
-        if last or lowest < self.best.loss:  # a NaN compares false
-            chosen = candidates[losses.index(lowest)]
-            kept = {name: t.detach().clone() for name, t in chosen.items()}
-            self.best = Fitted(kept, self.step, lowest, lowest if self.step == 0 else self.best.first)
-        return lowest
-
-    def begin(self, saving: Saving) -> None:
-        """Resumes from the state on disk, or makes sure that there is none."""
-        path = saving.folder / STATE
-        if not path.is_file():
-            saving.folder.mkdir(parents=True, exist_ok=True)
-            return
-        if not saving.resume:
-            raise TrainingError(
-                f"{saving.folder}: holds an unfinished run; resume it, or choose another folder"
-            )
-        tree = read_state(path)
-        if difference := _difference(tree["identity"], self._identity(saving)):
-            raise TrainingError(
-                f"{saving.folder}: cannot resume: the run there had other data or settings; {difference}"
-            )
-        self.denoiser.load_state_dict(tree["weights"])
-        self.optimizer.load_state_dict(tree["optimizer"])
-        self.ema.load_state_dict(tree["ema"])
-        self.step = tree["step"]
-        best = tree["best"]
-        on_device = {name: t.to(self.device) for name, t in best["tensors"].items()}
-        self.best = Fitted(on_device, best["step"], best["loss"], best["first"])
-
-    def _identity(self, saving: Saving) -> dict[str, Any]:
-        first = self.held_out[0]
-        return saving.identity | {"sha256 of held-out data": fingerprint([first.x, first.cond, first.mask])}
-
-    def save(self, saving: Saving) -> None:
-        """Writes the state, in one piece."""
-        tree = {
-            "identity": self._identity(saving),
-            "step": self.step,
-            "weights": self.denoiser.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state_dict(),
-            "best": {
-                "tensors": self.best.tensors,
-                "step": self.best.step,
-                "loss": self.best.loss,
-                "first": self.best.first,
-            },
-        }
-        write_state(saving.folder / STATE, tree)
-
-
-def _difference(old: Any, new: Any, where: str = "") -> str:
-    """The first place where two JSON trees differ, with both values; "" if they are equal."""
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        found = (_difference(old[key], new[key], f"{where}.{key}" if where else key) for key in old)
-        return next((text for text in found if text), "")
-    return "" if old == new else f"{where}: {old} there, {new} here"
 
 
 @contextmanager
@@ -333,8 +148,7 @@ def _signals(catch: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _seeded_globals(denoiser: NetworkDenoiser) -> Iterator[None]:
+def _seeded_globals(device: torch.device) -> Iterator[None]:
     """Dropout knows only torch's global generators: seeded at every step, they are put back at the end."""
-    device = next(denoiser.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import torch
 
-from zoo import checkpoint, lora, typed
+from zoo import checkpoint, lora, parallel, processes, typed
 from zoo.domain import Domain, Sampling
 from zoo.engine.denoiser import Denoiser, NetworkDenoiser
 from zoo.engine.noise import NoiseSource
@@ -98,6 +98,9 @@ class Model(ABC):
     ) -> Samples:
         """Draws in the network's space with the model's sampling defaults; `sample` is made of it.
 
+        Under `zoo.processes.together`, every process draws its share and gets all; a guided denoiser must
+        then hold nothing that belongs to single rows.
+
         Args:
             members: the noise, one stream a sample.
             shape: of one sample.
@@ -121,13 +124,21 @@ class Model(ABC):
         if device is not None:
             self.to(device)
         place = self.device
-        return sample(
+        cond = {name: value.to(place) for name, value in (cond or {}).items()}
+        mask, known, start = (None if v is None else v.to(place) for v in (mask, known, start))
+        share = None
+        if processes.share_draws(len(members)):
+            given = [v for v in (*cond.values(), mask, known, start) if v is not None]
+            share = parallel.Share(len(members), map(len, given))
+            members, cond = share.noise(members), {name: share.of(value) for name, value in cond.items()}
+            mask, known, start = (None if v is None else share.of(v) for v in (mask, known, start))
+        drawn = sample(
             self.denoiser if denoiser is None else denoiser,
             members,
             shape,
-            cond={name: value.to(place) for name, value in (cond or {}).items()},
-            mask=None if mask is None else mask.to(place),
-            known=None if known is None else known.to(place),
+            cond=cond,
+            mask=mask,
+            known=known,
             start=start,
             strength=strength,
             steps=steps,
@@ -135,6 +146,7 @@ class Model(ABC):
             grid=own.grid,
             progress=progress,
         )
+        return drawn if share is None else share.gathered(drawn)
 
     @property
     def device(self) -> torch.device:
@@ -312,13 +324,16 @@ def whole(name: str, value: Any, least: int = 1) -> int:
 def pick_device(name: str | torch.device) -> torch.device:
     """The device of that name; "auto" is CUDA if there is one, else Apple's GPU, else the CPU.
 
+    Where torchrun started several processes, each has a CUDA device of its own.
+
     Raises:
         OptionError: if there is no such device here.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    if str(name) == "cuda" and processes.size() > 1:
+        name = f"cuda:{processes.local_rank()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -6,13 +6,55 @@ to the size of AdamW's (Liu et al. 2025, "Muon is scalable for LLM training", se
 and one weight decay serve both.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from zoo import parallel
 from zoo.domain import Training
 from zoo.errors import TrainingError
+
+MOMENTUM = 0.95
+QUINTIC = (3.4445, -4.7750, 2.0315)  # of a Newton-Schulz step, by Jordan et al.: steep at 0
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """About U Vᵀ of a matrix U S Vᵀ, in bfloat16: all singular values near 1, by Newton-Schulz steps."""
+    a, b, c = QUINTIC
+    x = matrix.bfloat16()
+    x = x.T if len(matrix) > matrix.shape[1] else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if len(matrix) > matrix.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """The steps of `torch.optim.Muon`, for matrices that may be sharded.
+
+    Momentum and weights stay sharded; what is made orthogonal must be whole, and is put together once a step.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+        super().__init__(list(matrices), {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] (no closure)
+        for group in self.param_groups:
+            rate, decay = group["lr"], group["weight_decay"]
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
+                update = orthogonal(parallel.whole(matrix.grad.lerp(momentum, MOMENTUM)))
+                matrix.mul_(1 - rate * decay)
+                matrix.add_(parallel.like(update, matrix), alpha=-rate * (0.2 * max(matrix.shape) ** 0.5))
 
 
 class Optimizer:
@@ -43,14 +85,7 @@ class Optimizer:
         # Muon knows matrices alone: a kernel (out, in, height, width) is one with a row an output.
         self.flat = {p: p.detach().view(len(p), -1) for name, p in named.items() if name in orthogonal}
         if orthogonal:
-            self.parts.append(
-                torch.optim.Muon(
-                    list(self.flat.values()),
-                    lr=training.lr,
-                    weight_decay=training.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+            self.parts.append(Muon(self.flat.values(), training.lr, training.weight_decay))
 
     def zero_grad(self) -> None:
         for part in self.parts:
@@ -71,5 +106,14 @@ class Optimizer:
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+        """Continues from a `state_dict` of whole tensors, however the parameters are sharded."""
+        for part, saved in zip(self.parts, states, strict=True):
+            parameters = [p for group in part.param_groups for p in group["params"]]
+            moments = {
+                i: {
+                    key: value if key == "step" else parallel.like(value, parameters[i])
+                    for key, value in of_one.items()
+                }
+                for i, of_one in saved["state"].items()
+            }
+            part.load_state_dict(saved | {"state": moments})

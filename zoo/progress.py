@@ -4,7 +4,7 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from zoo.errors import MissingExtraError
+from zoo.errors import MissingExtraError, TrainingError
 
 COLUMNS = ["step", "loss", "validation", "lr", "gradient", "seconds"]
 EVERY = 10  # steps that one row of the log averages over
@@ -83,7 +83,8 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
         if self._rows is not None:
-            self._rows.close()
+            with suppress(OSError):  # every row was flushed, or its error raised
+                self._rows.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -123,10 +124,14 @@ class Reporter:
         seconds = time.monotonic() - self._began
         if self._rows is not None:
             row = {"step": step, "seconds": f"{seconds:.2f}"}
-            csv.DictWriter(self._rows, COLUMNS).writerow(
-                row | {name: f"{v:.6g}" for name, v in values.items()}
-            )
-            self._rows.flush()
+            row |= {name: f"{v:.6g}" for name, v in values.items()}
+            try:
+                csv.DictWriter(self._rows, COLUMNS).writerow(row)
+                self._rows.flush()
+            except OSError as error:
+                raise TrainingError(
+                    f"{self._rows.name}: the log cannot be written: {error.strerror}"
+                ) from error
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
@@ -148,7 +153,10 @@ def _open_log(path: Path, start: int):
                 for row in csv.DictReader(file)
                 if int(row["step"]) < start or (row["loss"] and int(row["step"]) == start)
             ]
-    file = path.open("w", newline="")
+    try:
+        file = path.open("w", newline="")
+    except OSError as error:
+        raise TrainingError(f"{path}: the log cannot be written: {error.strerror}") from error
     writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)

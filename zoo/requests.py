@@ -1,6 +1,7 @@
 """What `zoo sample`, `zoo evaluate` and `zoo data` ask of a domain: the fields are the commands' options.
 
-A domain subclasses a request to add options. No torch is imported here, so that help stays quick.
+A domain subclasses a request to add options. `data` is read, and every other path is written. No torch is
+imported here, so that help stays quick.
 """
 
 from dataclasses import dataclass, field

@@ -7,6 +7,7 @@ tree stands in the file's header as JSON, each tensor replaced by its name.
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +31,38 @@ def fingerprint(value: Any) -> str:
 
 
 def write_state(path: Path, tree: Any) -> None:
-    """Writes the tree; a kill at any moment leaves the old file or the new one, whole."""
+    """Writes the tree; a kill at any moment leaves the old file or the new one, whole.
+
+    Raises:
+        TrainingError: if it cannot be written; the old file is still there.
+    """
     tensors: dict[str, torch.Tensor] = {}
     skeleton = json.dumps(_pack(tree, tensors))
     partial = path.with_name(PARTIAL)
-    save_file(tensors, partial, metadata={"state": skeleton})
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"state": skeleton})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        kept = "the last one is there, whole, to resume from" if path.is_file() else "there is none yet"
+        raise TrainingError(f"{path}: the state of the run cannot be written: {error}; {kept}") from error
 
 
-def read_state(path: Path) -> Any:
-    """Reads a tree that `write_state` wrote; tensors on the CPU, tuples as lists.
+def read_state(path: Path, *keys: str) -> Any:
+    """Reads a tree that `write_state` wrote, or what the keys lead to; tensors on the CPU, tuples as lists.
 
     Raises:
         TrainingError: if the file is damaged or something else.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return _unpack(json.loads(file.metadata()["state"]), file)
+            tree = json.loads(file.metadata()["state"])
+            for key in keys:
+                tree = dict(tree["pairs"])[key]
+            return _unpack(tree, file)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: not a training state of the zoo, or damaged: {error}") from None
 

@@ -4,23 +4,26 @@ import datetime
 import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import torch
 
 import zoo
-from zoo import catalog, checkpoint, lora, registry, typed
-from zoo.domain import Domain, Recipe, Sampling, Training
+from zoo import catalog, checkpoint, folders, lora, parallel, processes, registry, typed
+from zoo.domain import Dataset, Domain, Recipe, Sampling, Split, Training
 from zoo.engine.denoiser import NetworkDenoiser
 from zoo.engine.fewstep import Consistency
 from zoo.errors import OptionError, TrainingError
-from zoo.fit import DivergedError, Fitted, Saving, fit, measure_by_level
+from zoo.fit import fit, measure_by_level
 from zoo.loading import build, load
 from zoo.manifest import MANIFEST, Lora, Metric, Provenance, Source
 from zoo.model import Model, pick_device
 from zoo.progress import say
-from zoo.state import fingerprint
+from zoo.run import DivergedError, Fitted, Saving
+from zoo.scale import PLAIN, Scale
+from zoo.shards import Shards, Streamed
+from zoo.state import fingerprint, read_state
 
 SAVE_SECONDS = 60.0
 # a one-step model learns from a deterministic sampler
@@ -36,26 +39,31 @@ def train(
     steps: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
+    parts: int | None = None,
     out: str | PathLike[str] | None = None,
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
     show: bool = True,
     save_seconds: float = SAVE_SECONDS,
+    scale: Scale = PLAIN,
 ) -> Model:
     """Trains a model from scratch.
 
     Args:
         domain: a registered name, or the domain itself.
-        data: a path or raw data of the domain; None for the recipe's own data.
+        data: a path or raw data of the domain, or `Shards` of such; None for the recipe's own data.
         recipe: a recipe or its name; None for the domain's first.
         steps, lr, seed: None for the recipe's own (`Recipe.training`).
+        parts: that the batch of a step is made of (`Training.parts`); None for those of the run that is
+            resumed, else for the recipe's own, or for one a process where that is 1.
         out: folder for the checkpoint, while training for log and state; None keeps all in memory.
         resume: go on from the state in `out` if there is one.
         device: "cpu", "cuda", "mps", or "auto".
         tensorboard: also log for TensorBoard, into `out`.
         show: progress on stderr: a bar on a terminal, a line now and then elsewhere.
         save_seconds: between two saves of the state.
+        scale: how the run is carried out: sharded, in mixed precision, compiled (see `zoo.scale`).
 
     Returns:
         The model with the averaged weights that did best on held-out data.
@@ -67,10 +75,11 @@ def train(
     keeping = _keeping(out, resume, tensorboard, show, save_seconds)
     found = registry.domain(domain) if isinstance(domain, str) else domain
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(found, recipe)
-    chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed))
+    parts = keeping.parts("training") if parts is None else parts
+    chosen = replace(chosen, training=_settings(chosen.training, steps=steps, lr=lr, seed=seed, parts=parts))
     _check(chosen, "recipe: ")
     _refuse_taught(chosen)
-    raw = found.dataset(data, "train", chosen)
+    raw = found.dataset(_in_memory(data), "train", chosen)
     chosen = found.suited(chosen, raw)
     adapter = found.adapter(chosen, raw)
     denoiser = build(found, chosen, seed=chosen.training.seed).to(pick_device(device))
@@ -83,7 +92,7 @@ def train(
         licence=chosen.licence if data is None else OWN_LICENCE,
         provenance=_provenance(chosen.training, 0, (), ""),
     )
-    return _run(untrained, chosen.training, data, keeping, parent="")
+    return _run(untrained, chosen.training, data, keeping, scale, parent="")
 
 
 def finetune(
@@ -93,6 +102,7 @@ def finetune(
     steps: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
+    parts: int | None = None,
     method: Literal["full", "lora", "onestep"] = "full",
     rank: int | None = None,
     out: str | PathLike[str] | None = None,
@@ -101,6 +111,7 @@ def finetune(
     tensorboard: bool = False,
     show: bool = True,
     save_seconds: float = SAVE_SECONDS,
+    scale: Scale = PLAIN,
 ) -> Model:
     """Trains a copy of a model further on other data; on held-out data it is never worse than the model.
 
@@ -118,7 +129,7 @@ def finetune(
             without guidance (see `zoo.engine.fewstep`); its loss is the distance from what the model draws.
         rank: of the changes; None for 8, or for what they have already.
         steps, lr, seed: None for the recipe's own (`Recipe.finetuning`).
-        out, resume, device, tensorboard, show, save_seconds: as in `train`.
+        parts, out, resume, device, tensorboard, show, save_seconds, scale: as in `train`.
 
     Raises:
         DataError: if the data cannot be used.
@@ -133,14 +144,15 @@ def finetune(
         raise OptionError("fine-tuning needs data: data=..., --data")
     tuned = parent.copy() if method == "lora" else parent.merge().copy()
     tuned.to(device)
-    settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed)
+    parts = keeping.parts("finetuning") if parts is None else parts
+    settings = _settings(tuned.recipe.finetuning, steps=steps, lr=lr, seed=seed, parts=parts)
     tuned.recipe = replace(tuned.recipe, finetuning=settings)
     _check(tuned.recipe, "recipe: ")
     tuned.licence = OWN_LICENCE
     tuned.name = f"{parent.name.partition('.')[0]}.{'onestep' if method == 'onestep' else 'tuned'}"
     learner = None
     if method == "full":
-        tuned = tuned.domain.extend(tuned, data)
+        tuned = tuned.domain.extend(tuned, _in_memory(data))
     if method == "onestep":
         if rank is not None:
             raise OptionError("rank is of lora's changes: leave it out")
@@ -160,7 +172,7 @@ def finetune(
         tuned.lora = pinned
     elif method == "lora" and parent.lora is not None and rank not in (None, parent.lora.rank):
         raise OptionError(f"the changes to this model have rank {parent.lora.rank}; leave rank out")
-    return _run(tuned, settings, data, keeping, parent=_reference(parent), learner=learner)
+    return _run(tuned, settings, data, keeping, scale, parent=_reference(parent), learner=learner)
 
 
 def _refuse_taught(recipe: Recipe) -> None:
@@ -185,6 +197,12 @@ class _Keeping:
     show: bool
     save_seconds: float
 
+    def parts(self, stage: str) -> int | None:
+        """Of a batch of the run that is resumed, by the settings of that field of its recipe; else None."""
+        if self.folder is None or not self.resume or not (self.folder / checkpoint.STATE).is_file():
+            return None
+        return read_state(self.folder / checkpoint.STATE, "identity", "recipe", stage, "parts")
+
 
 def _keeping(
     out: str | PathLike[str] | None,
@@ -200,6 +218,8 @@ def _keeping(
             raise OptionError("resume and tensorboard need a folder: out=...")
         return _Keeping(None, resume, tensorboard, show, save_seconds)
     folder = Path(out).expanduser()
+    if processes.main():
+        folders.recover(folder)
     checkpoint.check_place(folder, adapter=adapter)
     if resume and (folder / MANIFEST).is_file() and not (folder / checkpoint.STATE).is_file():
         raise TrainingError(f"{folder}: the run there is finished: nothing to resume")
@@ -211,14 +231,19 @@ def _run(
     settings: Training,
     data: Any,
     keeping: _Keeping,
+    scale: Scale,
     *,
     parent: str,
     learner: NetworkDenoiser | None = None,
 ) -> Model:
     """Fits `model` in place, saves it where asked, and returns it; the learner's loss is its own, if any."""
-    domain, recipe, folder = model.domain, model.recipe, keeping.folder
-    dataset = domain.dataset(data, "train", recipe, model.adapter)
-    held_out = domain.dataset(data, "validation", recipe, model.adapter)
+    domain, recipe, folder, device = model.domain, model.recipe, keeping.folder, model.device
+
+    def made(raw: Any, split: Split = "train") -> Dataset:
+        return domain.dataset(raw, split, recipe, model.adapter)
+
+    dataset = Streamed(data, made, settings.seed) if isinstance(data, Shards) else made(data)
+    held_out = made(_in_memory(data), "validation")
     saving = board = None
     if folder is not None:
         identity = {
@@ -235,18 +260,20 @@ def _run(
     sources = (*model.provenance.sources, *(dataset.sources or _own(data)))
 
     def finish(fitted: Fitted) -> Model:
+        model.to(device)
         model.denoiser.load_state_dict(fitted.tensors)
         model.denoiser.eval()
         # a consistency function is no mean of the data: the diffusion loss would say nothing of it
         by_level = measure_by_level(model.denoiser, held_out, settings) if learner is None else ()
-        if keeping.show and by_level:
+        if keeping.show and by_level and processes.main():
             say("validation loss by noise level: " + ", ".join(f"t={t}: {loss:.4g}" for t, loss in by_level))
         made = _provenance(settings, fitted.step, sources, parent)
         model.provenance = replace(made, data_given=data is not None, loss_by_level=by_level)
         before = f"{parent} before" if parent else "untrained"
         model.metrics = (Metric("loss on held-out data", fitted.loss, fitted.first, before),)
-        if folder is not None:
+        if folder is not None and processes.main():
             model.save(folder, log=(folder / checkpoint.LOG).read_bytes())
+        parallel.total(0)  # whoever returns may load what was saved
         return model
 
     try:
@@ -256,6 +283,7 @@ def _run(
                 dataset,
                 held_out,
                 settings,
+                scale=scale,
                 saving=saving,
                 board=board,
                 show=keeping.show,
@@ -268,6 +296,11 @@ def _run(
         raise TrainingError(
             f"{error}; the best weights before that, of step {error.best.step}, are in {folder}"
         ) from error
+
+
+def _in_memory(data: Any) -> Any:
+    """The data, or so much of shards as stands for all of them."""
+    return data.first() if isinstance(data, Shards) else data
 
 
 def _reference(model: Model) -> str:
@@ -303,12 +336,15 @@ def recipe_of(domain: Domain, name: str | None) -> Recipe:
     return domain.recipes[name]
 
 
-def _settings(own: Training, *, steps: int | None, lr: float | None, seed: int | None) -> Training:
+def _settings(
+    own: Training, *, steps: int | None, lr: float | None, seed: int | None, parts: int | None
+) -> Training:
     changed = replace(
         own,
         steps=own.steps if steps is None else steps,
         lr=own.lr if lr is None else lr,
         seed=own.seed if seed is None else seed,
+        parts=(processes.size() if own.parts == 1 else own.parts) if parts is None else parts,
     )
     _check(changed)
     return changed
@@ -336,7 +372,12 @@ def _provenance(settings: Training, step: int, sources: tuple[Source, ...], pare
 
 
 def _file_digest(data: Any) -> str:
-    """The start of the sha256 of a file; "" for other data, known by what the adapter makes of them alone."""
+    """The start of the sha256 of a file, or of what shards say of themselves; "" for other data.
+
+    What those are is known by what the adapter makes of them alone.
+    """
+    if isinstance(data, Shards):
+        return fingerprint([list(window) for window in data.windows])[:16]
     if not isinstance(data, str | PathLike) or not (path := Path(data).expanduser()).is_file():
         return ""
     with path.open("rb") as file:
@@ -347,5 +388,8 @@ def _own(data: Any) -> tuple[Source, ...]:
     """Data of the user's own, by file name or kind; the zoo does not know their licence."""
     if data is None:
         return ()
-    name = Path(data).name if isinstance(data, str | PathLike) else type(data).__name__
+    if isinstance(data, Shards):
+        name = f"shards such as {PurePath(data.windows[0].path).name}"
+    else:
+        name = Path(data).name if isinstance(data, str | PathLike) else type(data).__name__
     return (Source(name, "unspecified"),)

@@ -16,6 +16,7 @@ from typing import Annotated, cast
 import typer
 
 import zoo
+from zoo import processes
 from zoo.cli import checkpoints, looking, training, verbs
 from zoo.errors import ZooError, one_line
 
@@ -73,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 bad input, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), processes.one_voice():
             warnings.showwarning = lambda message, *_: _say(str(message))
             code = typer.main.get_command(application(args)).main(
                 args or ["--help"], prog_name="zoo", standalone_mode=False
@@ -84,6 +85,10 @@ def main(args: Sequence[str] | None = None) -> None:
         code = _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except Exception:
+        if processes.first_to_fail():
+            raise
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -92,5 +97,6 @@ def _say(message: str) -> None:
 
 
 def _complain(message: str) -> int:
-    _say(message)
+    if processes.first_to_fail():
+        _say(message)
     return 2

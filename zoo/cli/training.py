@@ -12,6 +12,9 @@ from zoo.errors import OptionError
 
 if TYPE_CHECKING:
     from zoo.model import Model
+    from zoo.scale import Scale
+
+SCALE = "How the run is carried out (docs/scale.md)"
 
 Data = Annotated[Path, typer.Option(help="The data: a file or folder that the domain reads.")]
 Out = Annotated[Path, typer.Option(help="Folder for the checkpoint. An older checkpoint there is replaced.")]
@@ -22,6 +25,44 @@ Rate = Annotated[
     float | None, typer.Option(help="Learning rate. \\[default: the recipe's]", show_default=False)
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed. \\[default: the recipe's]", show_default=False)]
+Parts = Annotated[
+    int | None,
+    typer.Option(
+        help="Equal parts of a step's batch, worked through in turn or shared by the processes of torchrun. "
+        "\\[default: the recipe's, or one a process]",
+        show_default=False,
+        rich_help_panel=SCALE,
+    ),
+]
+Shard = Annotated[
+    bool,
+    typer.Option(
+        "--shard",
+        help="Every process keeps a part of the weights, gradients, moments and averages.",
+        rich_help_panel=SCALE,
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(help="float32, or bf16 for losses and gradients.", rich_help_panel=SCALE)
+]
+Recompute = Annotated[
+    bool,
+    typer.Option("--recompute", help="Keep no activations in the blocks that repeat.", rich_help_panel=SCALE),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="By torch.compile; without, where that fails.", rich_help_panel=SCALE),
+]
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stream",
+        help="The data, beyond memory: .parquet or .tar files or a pattern of such, local or hf://datasets/...",
+        metavar="PATTERN",
+        show_default=False,
+        rich_help_panel=SCALE,
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into --out.")]
@@ -52,6 +93,12 @@ def finetune(
     resume: Resume = False,
     device: Device = "auto",
     tensorboard: Board = False,
+    stream: Files = None,
+    parts: Parts = None,
+    shard: Shard = False,
+    precision: Precision = "float32",
+    recompute: Recompute = False,
+    compile: Compile = False,
 ) -> None:
     """Train a model further on your own data; on held-out data the result is never worse than the model.
 
@@ -65,12 +112,14 @@ def finetune(
 
     model = training.finetune(
         access.load(ref, device),
-        data,
+        _source(data, stream),
         method=cast(Any, method),  # checked there
         rank=rank,
         steps=steps,
         lr=lr,
         seed=seed,
+        parts=parts,
+        scale=_scale(shard, precision, recompute, compile),
         out=out,
         resume=resume,
         device=device,
@@ -108,6 +157,12 @@ def train(
     resume: Resume = False,
     device: Device = "auto",
     tensorboard: Board = False,
+    stream: Files = None,
+    parts: Parts = None,
+    shard: Shard = False,
+    precision: Precision = "float32",
+    recompute: Recompute = False,
+    compile: Compile = False,
 ) -> None:
     """Train a model from scratch: with the domain's recipe, or with the recipe that another model carries.
 
@@ -137,11 +192,13 @@ def train(
         raise OptionError(f"--set {error}") from None
     model = training.train(
         found,
-        data,
+        _source(data, stream),
         recipe=chosen,
         steps=steps,
         lr=lr,
         seed=seed,
+        parts=parts,
+        scale=_scale(shard, precision, recompute, compile),
         out=out,
         resume=resume,
         device=device,
@@ -159,6 +216,23 @@ def _assigned(change: str) -> tuple[str, Any]:
         return field.strip(), json.loads(value)
     except ValueError:
         return field.strip(), value
+
+
+def _source(data: Path | None, patterns: list[str] | None) -> Any:
+    if not patterns:
+        return data
+    if data is not None:
+        raise OptionError("give --data or --stream, not both")
+    from zoo.shards import Shards
+
+    return Shards(tuple(patterns))
+
+
+def _scale(shard: bool, precision: str, recompute: bool, compile: bool) -> "Scale":
+    from zoo.scale import Scale
+
+    # an unknown precision is refused there
+    return Scale(shard=shard, precision=cast(Any, precision), recompute=recompute, compile=compile)
 
 
 def _trained(model: "Model", out: Path) -> None:

@@ -6,13 +6,16 @@ of a request class (`zoo.requests`): of the domain's own, if the arguments begin
 """
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from zoo import processes
 from zoo.cli import show
 from zoo.cli.access import Access, Ref, declared, option, split, with_access
 from zoo.errors import OptionError
@@ -53,20 +56,38 @@ def _make_room(*files: Path | None) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def _together(request: Any) -> Iterator[Any]:
+    """Processes of torchrun share the draws; what the main one writes, the others write to where it is lost.
+
+    Yields:
+        The request of this process.
+    """
+    with processes.together(), ExitStack() as stack:
+        if not processes.main():
+            aside = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            values = {f.name: getattr(request, f.name) for f in fields(request) if f.name != "data"}
+            lost = {name: aside / path.name for name, path in values.items() if isinstance(path, Path)}
+            request = replace(request, **lost)
+        yield request
+
+
 def _sample(model: "Model", request: SampleRequest, own: dict[str, Any]) -> None:
     if request.out is None and request.plot is None:
         raise OptionError("nothing to write: give --out, --plot or both")
     if request.n < 1:
         raise OptionError(f"-n must be at least 1, not {request.n}")
-    _make_room(None if request.in_folder else request.out, request.plot)
-    show.files(model.domain.sample(model, request))
+    with _together(request) as request:
+        _make_room(None if request.in_folder else request.out, request.plot)
+        show.files(model.domain.sample(model, request))
 
 
 def _evaluate(model: "Model", request: EvaluateRequest, own: dict[str, Any]) -> None:
     _make_room(own["out"])
-    table = model.domain.evaluate(model, request)
+    with _together(request) as request:
+        table = model.domain.evaluate(model, request)
     show.frame(table)
-    if own["out"] is not None:
+    if own["out"] is not None and processes.main():
         table.to_csv(own["out"], index=False)
         show.files([own["out"]])
 
