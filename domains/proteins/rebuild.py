@@ -128,14 +128,20 @@ def _turned(
 def _cheapest(ca: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """The state of each peptide, (L − 1,)."""
     c, n, _ = _turned(ca, x, y, z, angles)
+    # around each inner Cα: from it to N of the peptide before, to C of the one behind, and bonds beyond those
+    to_n, to_c = n[:-1] - ca[1:-1, None], c[1:] - ca[1:-1, None]  # (L − 2, states, 3)
+    before, behind = np.cross(c[:-1] - n[:-1], to_n), np.cross(to_c, n[1:] - c[1:])
+    across = to_c.swapaxes(1, 2)
+    long_n, long_c = (np.linalg.norm(one, axis=2, keepdims=True) for one in (to_n, to_c))
+    bend = np.arccos(((to_n / long_n) @ (across / long_c.swapaxes(1, 2))).clip(-1, 1))
+    # dihedrals as in `geometry`, written so that pairs of states meet in products of matrices alone
+    phi = np.arctan2(long_n * before @ across, -np.cross(before, to_n) @ across)
+    psi = np.arctan2(-to_n @ (long_c * behind).swapaxes(1, 2), -to_n @ np.cross(to_c, behind).swapaxes(1, 2))
+    bins = [((np.degrees(one) + 180) // 10).astype(int) % 36 for one in (phi, psi)]
+    costs = 0.5 * ((bend - g.N_CA_C) / BEND) ** 2 + 0.5 * rarity()[bins[0], bins[1]]
     total, back = np.zeros(angles.shape[1]), []
-    for i in range(1, len(x)):  # around Cα i: N of the peptide before, C of the one behind
-        before, behind = n[i - 1][:, None], c[i][None]
-        bend = g.angle(before, ca[i], behind)
-        phi = g.dihedral(c[i - 1][:, None], before, np.broadcast_to(ca[i], (*bend.shape, 3)), behind)
-        psi = g.dihedral(before, np.broadcast_to(ca[i], (*bend.shape, 3)), behind, n[i][None])
-        bins = [((np.degrees(t) + 180) // 10).astype(int) % 36 for t in (phi, psi)]
-        cost = total[:, None] + 0.5 * ((bend - g.N_CA_C) / BEND) ** 2 + 0.5 * rarity()[bins[0], bins[1]]
+    for cost in costs:
+        cost = total[:, None] + cost
         back.append(cost.argmin(0))
         total = cost.min(0)
     state = [int(total.argmin())]
