@@ -72,7 +72,7 @@ def test_an_epoch_sees_every_window_once_whatever_the_parts(files, parts):
     own = 120 // parts
     for epoch in range(2):
         seen = [
-            set(streamed.at(epoch * own + row, part, parts).values)
+            set(streamed.from_row(epoch * own + row, part, parts).values)
             for part in range(parts)
             for row in range(0, own, 10)
         ]
@@ -84,11 +84,11 @@ def test_windows_come_in_another_order_every_epoch_and_seed(files):
     one, again, other = (Streamed(shards, Numbers, seed) for seed in (0, 0, 1))
 
     def order(streamed, epoch):
-        return [streamed.at(epoch * 120 + row).values[0] for row in range(0, 120, 10)]
+        return [streamed.from_row(epoch * 120 + row).values[0] for row in range(0, 120, 10)]
 
     assert order(one, 0) == order(again, 0) != order(one, 1)
     assert order(other, 0) != order(one, 0)
-    assert again.at(1234).values == one.at(1234).values  # from the middle
+    assert again.from_row(1234).values == one.from_row(1234).values  # from the middle
 
 
 def test_few_windows_are_kept(files):
@@ -96,7 +96,7 @@ def test_few_windows_are_kept(files):
     shards = Shards(files / "*.parquet", rows=10)
     streamed = Streamed(shards, lambda frame: reads.append(len(frame)) or Numbers(frame), seed=0)
     for row in range(0, 240, 5):
-        assert streamed.at(row).values
+        assert streamed.from_row(row).values
         assert len(streamed._kept) <= 3
     assert len(reads) <= 1 + 24 + 1  # each once, and the one behind
 
@@ -192,6 +192,6 @@ def test_what_makes_no_sense(files):
         Shards(files, rows=0)
     streamed = Streamed(Shards(files / "*.parquet", rows=40), Numbers, seed=0)
     with pytest.raises(DataError, match="4 parts of a batch each read windows of their own, and there are 3"):
-        streamed.at(0, 3, 4)
+        streamed.from_row(0, 3, 4)
     with pytest.raises(DataError, match="column"):
         zoo.train("timeseries", Shards(files / "*.parquet"), steps=1, show=False)

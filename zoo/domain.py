@@ -165,7 +165,7 @@ class Dataset(ABC):
                 (seed, step), and a resumed run sees what the uninterrupted one would have seen.
         """
 
-    def at(self, row: int, part: int = 0, parts: int = 1) -> "Dataset":
+    def from_row(self, row: int, part: int = 0, parts: int = 1) -> "Dataset":
         """What a batch is drawn from, so many items of its part after the start: all, if memory holds it."""
         return self
 

@@ -37,7 +37,7 @@ def draw(data: Dataset, training: Training, step: int) -> dict[int, Batch]:
     """The parts of a step's batch that are this process's, by number: functions of (seed, step, number)."""
     size = training.batch_size // training.parts
     return {
-        part: data.at(step * size, part, training.parts).batch(
+        part: data.from_row(step * size, part, training.parts).batch(
             size, generator("cpu", *stream(training, part, "data", step))
         )
         for part in processes.share(training.parts)

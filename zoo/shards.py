@@ -219,9 +219,9 @@ class Streamed(Dataset):
         return len(self.shards)
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        return self.at(0).batch(size, generator)
+        return self.from_row(0).batch(size, generator)
 
-    def at(self, row: int, part: int = 0, parts: int = 1) -> Dataset:
+    def from_row(self, row: int, part: int = 0, parts: int = 1) -> Dataset:
         if len(self.shards.windows) < parts:
             raise DataError(
                 f"{parts} parts of a batch each read windows of their own, and there are "
