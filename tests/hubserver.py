@@ -1,7 +1,8 @@
 """A Hugging Face Hub on this machine, made of the standard library, that the real client talks to.
 
-It keeps model repositories and answers with the status codes and error headers that the client's exceptions
-follow. Left out: datasets and spaces, pull requests, copies, pages of listings, Xet.
+It keeps repositories and answers with the status codes and error headers that the client's exceptions follow.
+Data sets stand beside models, under addresses of their own; of one name there is one repository. Left out:
+spaces, pull requests, copies, pages of listings, Xet.
 """
 
 import base64
@@ -348,7 +349,7 @@ class Handler(BaseHTTPRequestHandler):
 
 REPO, REVISION = r"(?P<repo>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
 BRANCH, REF = r"(?P<branch>[^/]+)", r"(?P<kind>branch|tag)/(?P<name>[^/]+)"
-API = f"/api/models/{REPO}"
+API = f"/api/(?:models|datasets)/{REPO}"
 ROUTES: dict[str, Callable[..., Answer]] = {
     "GET /api/whoami-v2": Handler.whoami,
     "POST /api/repos/create": Handler.create,
@@ -366,7 +367,7 @@ ROUTES: dict[str, Callable[..., Answer]] = {
     f"POST {API}/commit/{BRANCH}": Handler.commit,
     rf"POST /{REPO}\.git/info/lfs/objects/batch": Handler.lfs_batch,
     "PUT /lfs/(?P<oid>[0-9a-f]{64})": Handler.lfs_upload,
-    f"GET /{REPO}/resolve/{REVISION}/(?P<path>.+)": Handler.resolve,
+    f"GET (?:/datasets)?/{REPO}/resolve/{REVISION}/(?P<path>.+)": Handler.resolve,
 }
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tarfile
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ import zoo
 from domains.images import domain
 from domains.images.backbone import UNetSize
 from domains.images.recipes import RECIPES
+from tests.hubserver import HubServer
 from zoo.domain import Dataset
 from zoo.engine.denoiser import Batch
 from zoo.errors import DataError, OptionError
@@ -64,6 +66,54 @@ def test_windows_hold_every_row_once(files):
     assert [window.rows for window in Shards(files / "*.parquet", rows=10**6).windows] == [40] * 3
     several = Shards([files / "train-2.parquet", str(files / "train-0.parquet")], rows=40)
     assert Numbers(several.first()).values[0] == 80
+
+
+@pytest.fixture
+def hub(files, monkeypatch):
+    """A Hub whose data set me/photos holds the files."""
+    from huggingface_hub import HfFileSystem, constants
+
+    HfFileSystem.clear_instance_cache()  # they remember a Hub, and its listings
+    with HubServer() as server:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        server.create("me/photos")
+        server.commit("me/photos", {f"data/{one.name}": one.read_bytes() for one in files.iterdir()})
+        yield server
+    HfFileSystem.clear_instance_cache()
+
+
+def test_shards_on_the_hub_are_those_on_the_disk_and_read_in_part(files, hub):
+    here = Shards(files / "*.parquet", rows=20)
+    there = Shards("hf://datasets/me/photos/data/train-*.parquet", rows=20)
+    assert [window[1:] for window in there.windows] == [window[1:] for window in here.windows]
+    before = len(hub.requests)
+    pd.testing.assert_frame_equal(there.read(there.windows[3]), here.read(here.windows[3]))
+    asked = {path for _, path in hub.requests[before:] if "/resolve/" in path}
+    assert len(asked) == 1 and asked.pop().endswith("data/train-1.parquet")
+
+
+def test_training_on_the_hub_goes_on_after_an_answer_is_lost(files, hub):
+    local = zoo.train(domain, Shards(files / "*.parquet", rows=20), recipe=small(), device="cpu", show=False)
+    shards = Shards("hf://datasets/me/photos/data/*.parquet", rows=20)
+    _ = shards.windows
+    hub.fault(path="/resolve/", times=1, drop=True)
+    remote = zoo.train(domain, shards, recipe=small(), device="cpu", show=False)
+    for name, tensor in weights(local).items():
+        assert torch.equal(weights(remote)[name], tensor), name
+
+
+def test_shards_that_are_not_on_the_hub(hub):
+    with pytest.raises(DataError, match="no such file, and none of that pattern"):
+        _ = Shards("hf://datasets/me/photos/none-*.parquet").windows
+    with pytest.raises(DataError, match="me/nothing"):
+        _ = Shards("hf://datasets/me/nothing/*.parquet").windows
+    shards = Shards("hf://datasets/me/photos/data/*.parquet", rows=20)
+    window = shards.windows[-1]
+    hub.fault(path="/resolve/", times=math.inf, status=403)
+    with pytest.raises(DataError, match=r"train-2\.parquet: cannot be read: .*403"):
+        shards.read(window)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
