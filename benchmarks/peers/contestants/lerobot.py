@@ -1,0 +1,73 @@
+"""LeRobot: its diffusion policy, without a camera, and the 1-D U-Net in it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.peers.contestants.interface import TASKS, Contestant, Inference, Training, parameters
+from benchmarks.peers.vision import declare_operators
+
+declare_operators()
+
+from lerobot.configs.types import FeatureType, PolicyFeature  # noqa: E402 (torchvision must load first)
+from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig  # noqa: E402
+from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy  # noqa: E402
+
+STATE, ELSE, ACTION = "observation.state", "observation.environment_state", "action"
+
+
+def policy(horizon: int, acted: int, widths: tuple[int, ...], **options) -> DiffusionPolicy:
+    """Of observations of 2 values of the robot and 2 of what is around it, one step of them."""
+    return DiffusionPolicy(
+        DiffusionConfig(
+            input_features={
+                STATE: PolicyFeature(FeatureType.STATE, (2,)),
+                ELSE: PolicyFeature(FeatureType.ENV, (2,)),
+            },
+            output_features={ACTION: PolicyFeature(FeatureType.ACTION, (acted,))},
+            n_obs_steps=1,
+            horizon=horizon,
+            down_dims=widths,
+            device="cpu",
+            **options,
+        )
+    )
+
+
+def training() -> Training:
+    horizon, acted = TASKS[CHUNK]
+    model = policy(horizon, acted, (48, 64, 88)).diffusion
+
+    def loss(x: Tensor) -> Tensor:
+        seen = x.new_zeros(len(x), 1, 2)
+        padded = x.new_zeros(x.shape[:2], dtype=torch.bool)
+        return model.compute_loss({STATE: seen, ELSE: seen, ACTION: x, "action_is_pad": padded})
+
+    return Training(model, loss)
+
+
+def chunk(**options) -> Inference:
+    """Of 16 actions of 2 values."""
+    model = policy(16, 2, (64, 104), **options).eval()
+    seen = torch.zeros(1, 2)
+    return Inference(parameters(model), lambda: act(model, {STATE: seen, ELSE: seen}))
+
+
+def act(model: DiffusionPolicy, seen: dict[str, Tensor]) -> Tensor:
+    model.reset()  # so that the next action needs a new chunk
+    return model.select_action(seen)
+
+
+_, _, CHUNK, *_ = TASKS
+CONTESTANT = Contestant(
+    trainings={CHUNK: training},
+    inferences={
+        "a chunk of actions, as published": chunk,
+        "a chunk of actions, 10 first-order steps": partial(
+            chunk, noise_scheduler_type="DDIM", num_inference_steps=10
+        ),
+    },
+)

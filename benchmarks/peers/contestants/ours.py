@@ -1,0 +1,190 @@
+"""Ours: `zoo.engine` and the networks of the domains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import zoo
+from benchmarks.peers.contestants.interface import (
+    FIRST,
+    SECOND,
+    SECOND_TWO,
+    STOCHASTIC,
+    TASKS,
+    THIRD,
+    Contestant,
+    Inference,
+    Loop,
+    Solver,
+    Training,
+    half,
+    parameters,
+)
+from benchmarks.peers.mixture import DATA_STD, Mixture
+from domains.images import backbone as images
+from domains.images import domain as images_domain
+from domains.images.recipes import EDM
+from domains.robotics import backbone as robotics
+from domains.robotics import domain as robotics_domain
+from zoo import domain, seeds
+from zoo.engine import SAMPLERS, Batch, Denoiser, Encoded, Linear, NetworkDenoiser, Objective, grid
+from zoo.model import Model
+from zoo.run import Run
+from zoo.scale import PLAIN
+
+KINDS = {
+    "euler": FIRST,
+    "dpmpp2m": SECOND,
+    "adams2": SECOND,
+    "heun": SECOND_TWO,
+    "adams3": THIRD,
+    "ddpm": STOCHASTIC,
+    "sde": STOCHASTIC,
+    "churn": STOCHASTIC,
+}
+CALLS = {name: 2 if name in ("heun", "churn") else 1 for name in KINDS}
+
+
+class Plain(Denoiser):
+    """A function (x_t, t) -> x̂ on the linear path."""
+
+    def __init__(self, x_hat: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.path, self.x_hat = Linear(), x_hat
+
+    def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
+        return Encoded(cond)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        return self.x_hat(x_t, t)
+
+
+def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
+    denoiser, times = Plain(lambda x, t: half(x)), grid(Linear(), steps)
+
+    def run(x: Tensor, name: str) -> Tensor:
+        for state in SAMPLERS[name](denoiser, x, times, cond={}, noise=partial(torch.randn, shape)):
+            x = state
+        return x
+
+    return {name: Loop(kind, partial(run, name=name), CALLS[name]) for name, kind in KINDS.items()}
+
+
+def solver(name: str) -> Solver:
+    def run(mixture: Mixture, z: Tensor, evaluations: int) -> tuple[Tensor, None]:
+        # our denoisers see unit variance, as after any adapter
+        def x_hat(x: Tensor, t: Tensor) -> Tensor:
+            alpha, sigma = Linear().scales(t[:1])
+            return mixture.denoise(x, alpha / DATA_STD, sigma) / DATA_STD
+
+        times = grid(Linear(), -(-evaluations // CALLS[name]))
+        noise = partial(torch.randn, z.shape)
+        *_, x = SAMPLERS[name](Plain(x_hat), Linear().prior(z), times, cond={}, noise=noise)
+        return x * DATA_STD, None
+
+    return run
+
+
+def training(network: nn.Module, cond: Callable[[Tensor], dict[str, Tensor]]) -> Training:
+    """Flow matching by the engine; `cond` makes conditions for items."""
+    denoiser, generators = NetworkDenoiser(network, Linear(), "flow", Objective()), {}
+
+    def loss(x: Tensor) -> Tensor:
+        noise = generators.setdefault(x.device, torch.Generator(x.device))
+        return denoiser.loss(Batch(x, cond(x)), noise).mean()
+
+    return Training(network, loss)
+
+
+def image_training(task: str, size: images.Size) -> Training:
+    network = images.network(size, TASKS[task][0], classes=0)
+    return training(network, lambda x: {"label": x.new_zeros(len(x), dtype=torch.long)})
+
+
+def chunk_training(task: str) -> Training:
+    size = robotics.UNetSize(widths=(64, 96, 128))
+    network = robotics.network(size, *TASKS[task])
+    return training(network, lambda x: {"seen": x.new_zeros(len(x), size.condition)})
+
+
+def untrained(of: domain.Domain, recipe: domain.Recipe) -> Model:
+    """A model after one step on the domain's example, which leaves its weights about random."""
+    brief = replace(recipe.training, steps=1, batch_size=2, validation_batches=1)
+    return zoo.train(of, of.example(), recipe=replace(recipe, training=brief), device="cpu", show=False)
+
+
+def save(folder: Path) -> int:
+    model = untrained(
+        images_domain, replace(EDM, network=images.UNetSize(widths=(32, 96, 176), depths=(1, 2, 2)))
+    )
+    model.save(folder)
+    return parameters(model.denoiser)
+
+
+def policy(steps: int | None) -> Inference:
+    """A chunk of 16 actions of 2 values, from one observation of 4; None: in the steps of the recipe."""
+    model = untrained(robotics_domain, robotics_domain.recipes["robotics-flow.unet"])
+    seen = np.zeros((model.recipe.n_obs_steps, 4), np.float32)
+    return Inference(
+        parameters(model.denoiser),
+        lambda: model.predict_chunk(seen, steps=steps, sampler="euler" if steps else None),
+    )
+
+
+def forecaster(series: int, n: int) -> Inference:
+    """n paths of 64 steps for each of some series, from 512 steps."""
+    model = zoo.load("timeseries-flow", device="cpu")
+    histories = [np.random.default_rng(i).normal(size=(512, 1)).cumsum(0) for i in range(series)]
+    return Inference(parameters(model.denoiser), lambda: model.forecast_arrays(histories, 64, n))
+
+
+def train(batch: int, parts: int, steps: int) -> tuple[list[float], list[float]]:
+    """The U-Net of the first task by the training loop of `zoo.fit`, less its reports."""
+    shape = TASKS[IMAGE]
+    items = domain.Items(
+        torch.randn(256, *shape, generator=torch.Generator().manual_seed(0)),
+        {"label": torch.zeros(256, dtype=torch.long)},
+    )
+    torch.manual_seed(0)
+    network = images.network(images.SIZES["unet-tiny"], shape[0], classes=0)
+    settings = domain.Training(steps=steps, batch_size=batch, parts=parts, validation_batches=1)
+    run = Run(NetworkDenoiser(network, Linear(), "flow", Objective()), items, settings, PLAIN)
+    losses, seconds = [], []
+    for step in range(steps):
+        drawn = seeds.draw(items, settings, step)
+        start = time.perf_counter()
+        losses.append(run.advance(drawn)[0])
+        seconds.append(time.perf_counter() - start)
+    return losses, seconds
+
+
+IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT = TASKS
+CONTESTANT = Contestant(
+    loops=loops,
+    deterministic={name: solver(name) for name, kind in KINDS.items() if kind != STOCHASTIC},
+    stochastic={name: solver(name) for name, kind in KINDS.items() if kind == STOCHASTIC},
+    trainings={
+        IMAGE: partial(image_training, IMAGE, images.SIZES["unet-tiny"]),
+        GRAY: partial(image_training, GRAY, images.SIZES["unet-tiny"]),
+        CHUNK: partial(chunk_training, CHUNK),
+        DIT: partial(image_training, DIT, images.SIZES["dit-tiny"]),
+        BASE: partial(image_training, BASE, images.SIZES["unet-base"]),
+        BASE_DIT: partial(image_training, BASE_DIT, images.SIZES["dit-base"]),
+    },
+    inferences={
+        "a chunk of actions, as published": partial(policy, None),
+        "a chunk of actions, 10 first-order steps": partial(policy, 10),
+        "a forecast of 1 series": partial(forecaster, 1, 100),
+        "forecasts of 32 series": partial(forecaster, 32, 100),
+    },
+    save=save,
+    train=train,
+)

@@ -1,0 +1,145 @@
+"""Starts the contestants' processes, peer after peer and round after round, so that drift hits all alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.environments import EnvironmentFailure, interpreter
+from benchmarks.peers.load import Load
+from benchmarks.peers.report import Section
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the jobs of a part are to be made.
+
+    Attributes:
+        scratch: an empty folder.
+        check: every case once, as briefly as can be: that all of it runs. The numbers mean nothing.
+        threads: of a process, where the part does not say otherwise.
+    """
+
+    scratch: Path
+    check: bool
+    threads: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does.
+
+    Attributes:
+        peer: whose interpreter it has.
+        name: of the job, among those of the peer in this part.
+        arguments: of the interpreter.
+        threads: of the process.
+        once: not in every round: its result is always the same.
+        gpu: whether the process may see one.
+    """
+
+    peer: str
+    name: str
+    arguments: tuple[str, ...]
+    threads: int
+    once: bool = False
+    gpu: bool = False
+
+
+def worker(
+    measure: str, peer: str, name: str, threads: int, *, before: tuple[str, ...] = (), once: bool = False,
+    gpu: bool = False, **asked: Any,
+) -> Job:  # fmt: skip
+    """A job of `benchmarks.peers.worker`, with arguments of the interpreter before it."""
+    arguments = (*before, "-m", "benchmarks.peers.worker", measure, peer, json.dumps(asked))
+    return Job(peer, name, arguments, threads, once, gpu)
+
+
+@dataclass
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        results: a dict of every round; beside what the process printed, the `wall` seconds that it took.
+        failure: why there are no more.
+    """
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    failure: str = ""
+
+
+Outcomes = dict[tuple[str, str], Outcome]  # by peer and name of the job
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark.
+
+    Attributes:
+        jobs: in the order of a round.
+        section: what is told of the outcomes.
+        warm: whether one more round goes before that does not count: files come into the cache.
+        skipped: why the part cannot be done on this machine; "" if it can.
+    """
+
+    jobs: Callable[[Plan], list[Job]]
+    section: Callable[[Outcomes], Section]
+    warm: bool = False
+    skipped: Callable[[], str] = lambda: ""
+
+
+def run(part: Part, envs: Path, rounds: int, check: bool) -> tuple[Outcomes, float | None]:
+    """The outcomes of a part, and how many cores other processes kept busy meanwhile."""
+    load, outcomes = Load(), Outcomes()
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = part.jobs(Plan(Path(scratch), check, 1 if check else os.cpu_count() or 1))
+        for count in range(-part.warm, rounds):
+            for job in jobs:
+                outcome = outcomes.setdefault((job.peer, job.name), Outcome())
+                if outcome.failure or (job.once and outcome.results):
+                    continue
+                try:
+                    result = process(job, interpreter(job.peer, envs))
+                except (EnvironmentFailure, ProcessFailure) as error:
+                    outcome.failure = str(error)
+                    print(f"{job.peer}, {job.name}: {error}", file=sys.stderr, flush=True)
+                    continue
+                if count >= 0 or job.once:
+                    outcome.results.append(result)
+    return outcomes, load.others()
+
+
+class ProcessFailure(RuntimeError):
+    """A process that ended in an error; says which."""
+
+
+def process(job: Job, python: Path) -> dict[str, Any]:
+    """What one process printed last, and the `wall` seconds that it took.
+
+    Raises:
+        ProcessFailure: with the last line of its error.
+    """
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    threads = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+    unseen = {} if job.gpu else {"CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **quiet, **threads, **unseen}
+    start = time.perf_counter()
+    done = subprocess.run(
+        [python, *job.arguments], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    wall = time.perf_counter() - start
+    if done.returncode:
+        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise ProcessFailure(told[-1][:200])
+    lines = done.stdout.strip().splitlines()
+    return {"wall": wall, **(json.loads(lines[-1]) if lines else {})}

@@ -1,0 +1,96 @@
+"""The peers, and the environment of each: pinned versions in a virtual environment, made once and reused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+OURS = "ours"  # runs in the interpreter that runs the benchmark
+TORCH = "torch==2.13.0"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is installed beside torch.
+
+    Attributes:
+        requirements: the peer, and what it imports without asking for it.
+        alone: installed without what they ask for, as that excludes this version of torch.
+    """
+
+    requirements: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+
+
+ENVIRONMENTS = {
+    "diffusers": Environment(("diffusers==0.42.1",)),
+    "lucidrains": Environment(("denoising-diffusion-pytorch==2.3.4",)),
+    "torchcfm": Environment(("torchcfm==1.0.7", "torchdyn==1.0.6")),
+    "flow_matching": Environment(("flow_matching==1.0.10", "tqdm")),
+    "smalldiffusion": Environment(("smalldiffusion==0.5.0",)),
+    "k_diffusion": Environment(("k-diffusion==0.1.1.post1", "setuptools>=77.0.3,<81")),
+    "chronos": Environment(("chronos-forecasting==2.3.2",)),
+    "lerobot": Environment(
+        (
+            "diffusers==0.35.2",
+            "huggingface-hub==0.35.3",
+            "draccus==0.10.0",
+            "datasets==4.1.1",
+            "accelerate>=1.10,<2",
+            "einops>=0.8,<0.9",
+            "gymnasium>=1.1.1,<2",
+            "jsonlines>=4,<5",
+            "deepdiff>=7.0.1,<9",
+            "imageio>=2.34,<3",
+            "termcolor>=2.4,<4",
+            "av>=15,<16",
+            "torchvision",
+        ),
+        alone=("lerobot==0.4.4",),
+    ),
+}
+
+
+class EnvironmentFailure(RuntimeError):
+    """An environment that cannot be made; says why."""
+
+
+def interpreter(peer: str, folder: Path) -> Path:
+    """The Python of a peer's environment in the folder, which is made if it is not there.
+
+    Raises:
+        EnvironmentFailure: if pip cannot install it.
+    """
+    if peer == OURS:
+        return Path(sys.executable)
+    home, wanted = folder / peer, ENVIRONMENTS[peer]
+    python, done = home / "bin" / "python", home / "installed.txt"
+    listed = "\n".join([TORCH, *wanted.requirements, *wanted.alone])
+    if done.is_file() and done.read_text() == listed:
+        return python
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "constraints.txt").write_text(f"{TORCH}\n")
+    print(
+        f"{peer}: installing {', '.join((*wanted.requirements, *wanted.alone))}", file=sys.stderr, flush=True
+    )
+    _run(sys.executable, "-m", "venv", "--clear", home)
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    # torch first, by itself: a peer must not choose another build of it
+    _run(*pip, TORCH)
+    if wanted.requirements:
+        _run(*pip, "--constraint", folder / "constraints.txt", *wanted.requirements)
+    if wanted.alone:
+        _run(*pip, "--no-deps", *wanted.alone)
+    done.write_text(listed)
+    return python
+
+
+def _run(*command: str | Path) -> None:
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        told = [
+            line for line in made.stderr.splitlines() if line.startswith("ERROR")
+        ] or made.stderr.splitlines()
+        raise EnvironmentFailure(told[-1] if told else f"exit status {made.returncode}")

@@ -1,0 +1,35 @@
+"""How much CPU other processes used meanwhile."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+STAT = Path("/proc/stat")
+
+
+class Load:
+    """Cores that other processes kept busy since this was made."""
+
+    def __init__(self) -> None:
+        self.start = _seconds()
+
+    def others(self) -> float | None:
+        """None where the system does not tell (other than Linux)."""
+        now = _seconds()
+        if self.start is None or now is None:
+            return None
+        busy, passed, own = (b - a for a, b in zip(self.start, now, strict=True))
+        return max(0.0, busy - own) / max(passed, 1e-9) * (os.cpu_count() or 1)
+
+
+def _seconds() -> tuple[float, float, float] | None:
+    """CPU seconds that all processes used, that there were, and that this one and its children used."""
+    if not STAT.is_file():
+        return None
+    ticks = [int(word) / os.sysconf("SC_CLK_TCK") for word in STAT.read_text().splitlines()[0].split()[1:9]]
+    user, nice, system, idle, wait, interrupt, soft, steal = ticks
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    busy = user + nice + system + interrupt + soft + steal
+    return busy, busy + idle + wait, sum(one.ru_utime + one.ru_stime for one in own)
