@@ -38,12 +38,8 @@ slow: install  ## the tests that take minutes
 docs-check: install  ## every Python block of README.md and docs/ runs as written; doctests
 	$(RUN) $(BIN)/pytest -q tests/test_docs.py zoo domains
 
-bench: install  ## recompute the benchmark tables (minutes)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
-	for script in benchmarks/*.py; do \
-	  if [ -z "$$ZOO_DATA" ] && grep -q ZOO_DATA $$script; then \
-	    echo "$$script: skipped: set ZOO_DATA to the folder that holds timeseries/, images/, ..."; \
-	  else $(BIN)/python $$script || exit 1; fi; done
+bench: install  ## us and the peers side by side, into docs/benchmarks.md (half an hour)
+	$(BIN)/python -m benchmarks.peers --write
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist .pytest_cache .ruff_cache

@@ -1,6 +1,5 @@
 """The rows of `images_peers.py`: each library as published, its network under our engine, and ours."""
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.peers.vision import declare_operators
 from domains.images import domain
 from domains.images.adapter import fitted
 from domains.images.backbone import SIZES, network
@@ -126,17 +126,12 @@ class Diffusers(Published):
     betas, weight_decay, cosine = (0.95, 0.999), 1e-6, True
 
     def __init__(self) -> None:
-        from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+        from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
         from diffusers.training_utils import EMAModel
 
-        down, up = (
-            ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-            ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        )
-        net = UNet2DModel(
-            sample_size=28, in_channels=1, out_channels=1, layers_per_block=1, attention_head_dim=16,
-            block_out_channels=(32, 64, 96), down_block_types=down, up_block_types=up,
-        )  # fmt: skip
+        from benchmarks.peers.contestants.diffusers import unet
+
+        net = unet(SHAPE)
         super().__init__(net)
         self.noising = DDPMScheduler()
         config = self.noising.config
@@ -175,10 +170,12 @@ class DenoisingDiffusion(Published):
     betas = (0.9, 0.99)
 
     def __init__(self) -> None:
-        from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+        from denoising_diffusion_pytorch import GaussianDiffusion
         from ema_pytorch import EMA
 
-        net = Unet(dim=32, dim_mults=(1, 2, 3), channels=1, attn_heads=3, attn_dim_head=16)
+        from benchmarks.peers.contestants.lucidrains import unet
+
+        net = unet(SHAPE)
         super().__init__(net)
         self.diffusion = GaussianDiffusion(net, image_size=28)
         # its .995 every ten steps remembers two thousand
@@ -206,11 +203,10 @@ class TorchCFM(Published):
     def __init__(self) -> None:
         from torch.optim.swa_utils import AveragedModel
         from torchcfm.conditional_flow_matching import ExactOptimalTransportConditionalFlowMatcher
-        from torchcfm.models.unet.unet import UNetModelWrapper
 
-        net = UNetModelWrapper(
-            dim=SHAPE, num_channels=32, num_res_blocks=1, channel_mult=(1, 2, 3), attention_resolutions="14"
-        )
+        from benchmarks.peers.contestants.torchcfm import unet
+
+        net = unet(SHAPE)
         super().__init__(net)
         self.matcher = ExactOptimalTransportConditionalFlowMatcher(sigma=0.0)
         # its .9999 remembers ten thousand steps; and at the start, less, as the other libraries do
@@ -309,7 +305,7 @@ def built(name: str, seed: int) -> Contestant:
     Raises:
         ValueError: if it is larger or smaller than the others.
     """
-    declare_vision()
+    declare_operators()
     torch.manual_seed(seed)
     contestant = CONTESTANTS[name]()
     if abs(parameters(contestant) / LIKE - 1) > 0.05:
@@ -319,22 +315,3 @@ def built(name: str, seed: int) -> Contestant:
 
 def parameters(contestant: Contestant) -> int:
     return sum(p.numel() for p in contestant.network.parameters())
-
-
-@cache
-def declare_vision() -> torch.library.Library | None:
-    """Lets torchvision's build for GPUs, which the peers import, load beside a CPU build of torch.
-
-    Where it does not load, two operators that it looks for are declared, as long as the result lives, which
-    the cache sees to; no peer calls them here.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return library
-    return None

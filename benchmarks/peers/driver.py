@@ -103,7 +103,7 @@ def run(part: Part, envs: Path, rounds: int, check: bool) -> tuple[Outcomes, flo
     load, outcomes = Load(), Outcomes()
     with tempfile.TemporaryDirectory() as scratch:
         jobs = part.jobs(Plan(Path(scratch), check, 1 if check else os.cpu_count() or 1))
-        for count in range(-part.warm, rounds):
+        for count in range(0 if check else -part.warm, rounds):
             for job in jobs:
                 outcome = outcomes.setdefault((job.peer, job.name), Outcome())
                 if outcome.failure or (job.once and outcome.results):

@@ -46,6 +46,7 @@ ENVIRONMENTS = {
             "imageio>=2.34,<3",
             "termcolor>=2.4,<4",
             "av>=15,<16",
+            "pyserial>=3.5,<4",
             "torchvision",
         ),
         alone=("lerobot==0.4.4",),

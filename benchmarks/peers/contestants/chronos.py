@@ -24,8 +24,8 @@ BOLT = {
 def forecaster(series: int) -> Inference:
     """Nine quantiles of 64 steps for each of some series, from 512 steps."""
     config = T5Config(
-        d_model=192, d_kv=32, d_ff=768, num_layers=4, num_heads=6, feed_forward_proj="relu",
-        is_gated_act=False, dense_act_fn="relu", chronos_config=BOLT,
+        d_model=192, d_kv=32, d_ff=512, num_layers=4, num_heads=6, feed_forward_proj="relu",
+        pad_token_id=0, decoder_start_token_id=0, chronos_config=BOLT,
     )  # fmt: skip
     pipeline = ChronosBoltPipeline(ChronosBoltModelForForecasting(config).eval())
     histories = torch.randn(series, 512, generator=torch.Generator().manual_seed(0)).cumsum(1)

@@ -271,7 +271,7 @@ CONTESTANT = Contestant(
         GRAY: lambda: training(unet(TASKS[GRAY])),
         CHUNK: lambda: training_1d(unet_1d(TASKS[CHUNK])),
         DIT: lambda: training(dit(SHAPE, 4, 32, 5), labelled=True),
-        BASE: lambda: training(unet(SHAPE, (128, 192, 256, 256), layers=2)),
+        BASE: lambda: training(unet(SHAPE, (128, 160, 224, 256), layers=2)),
         BASE_DIT: lambda: training(dit(SHAPE, 6, 64, 12), labelled=True),
     },
     save=save,

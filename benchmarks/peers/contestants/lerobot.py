@@ -39,7 +39,7 @@ def policy(horizon: int, acted: int, widths: tuple[int, ...], **options) -> Diff
 
 def training() -> Training:
     horizon, acted = TASKS[CHUNK]
-    model = policy(horizon, acted, (48, 64, 88)).diffusion
+    model = policy(horizon, acted, (32, 64, 96)).diffusion
 
     def loss(x: Tensor) -> Tensor:
         seen = x.new_zeros(len(x), 1, 2)
@@ -51,7 +51,7 @@ def training() -> Training:
 
 def chunk(**options) -> Inference:
     """Of 16 actions of 2 values."""
-    model = policy(16, 2, (64, 104), **options).eval()
+    model = policy(16, 2, (64, 96), **options).eval()
     seen = torch.zeros(1, 2)
     return Inference(parameters(model), lambda: act(model, {STATE: seen, ELSE: seen}))
 

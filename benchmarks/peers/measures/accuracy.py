@@ -112,8 +112,8 @@ def section(outcomes: Outcomes) -> Section:
     about = (
         "Mixtures of eight Gaussians with their exact denoisers, data of standard deviation 0.5, 512 starts. "
         "Error against the ODE (Runge–Kutta 4, 3,000 steps) from the sampler's own start: root mean square "
-        "and median over starts. The best is picked anew in every cell. Sliced W2 of stochastic samplers: 16,384 "
-        f"samples to as many true ones; two true sets are {floors or '–'} apart."
+        "and median over starts. The best is picked anew in every cell. Sliced W2 of stochastic samplers: "
+        f"16,384 samples to as many true ones; two true sets are {floors or '–'} apart."
     )
     return Section("Error of samplers at equal numbers of evaluations", about, tables, targets)
 
