@@ -40,7 +40,8 @@ class Target:
 
     def row(self) -> list[str]:
         measured = ", ".join(f"{value:.3g}" for value in self.values) or "–"
-        return [self.what, f"{'≤' if self.at_most else '≥'} {self.bound:g} {self.unit}", measured, self.met]
+        bound = f"{'≤' if self.at_most else '≥'} {self.bound:g} {self.unit}"
+        return [self.what, bound.strip(), measured, self.met]
 
 
 @dataclass(frozen=True)

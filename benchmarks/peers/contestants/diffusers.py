@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,21 @@ def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
 
         return Loop(kind, run, calls, reset=lambda: scheduler.set_timesteps(steps))
 
-    levels = {"num_train_timesteps": max(1000, 4 * steps)}
+    levels = max(1000, 4 * steps)
     return {
-        "FlowMatchEuler": case(FIRST, D.FlowMatchEulerDiscreteScheduler(**levels), scales=False),
-        "Euler": case(FIRST, D.EulerDiscreteScheduler(**levels)),
-        "DDIM": case(FIRST, D.DDIMScheduler(**levels)),
-        "DPM++2M": case(SECOND, D.DPMSolverMultistepScheduler(**levels)),
-        "UniPC": case(SECOND, D.UniPCMultistepScheduler(**levels)),
-        "Heun": case(SECOND_TWO, D.HeunDiscreteScheduler(**levels), calls=2),
-        "DPM++3M": case(THIRD, D.DPMSolverMultistepScheduler(solver_order=3, **levels)),
-        "DDPM": case(STOCHASTIC, D.DDPMScheduler(**levels)),
+        "FlowMatchEuler": case(FIRST, D.FlowMatchEulerDiscreteScheduler(levels), scales=False),
+        "Euler": case(FIRST, D.EulerDiscreteScheduler(levels)),
+        "DDIM": case(FIRST, D.DDIMScheduler(levels)),
+        "DPM++2M": case(SECOND, D.DPMSolverMultistepScheduler(levels)),
+        "UniPC": case(SECOND, D.UniPCMultistepScheduler(levels)),
+        "Heun": case(SECOND_TWO, D.HeunDiscreteScheduler(levels), calls=2),
+        "DPM++3M": case(THIRD, D.DPMSolverMultistepScheduler(levels, solver_order=3)),
+        "DDPM": case(STOCHASTIC, D.DDPMScheduler(levels)),
     }
 
 
-def by_variance(make: Callable[[], Any], **step: float) -> Solver:
-    """DDIM and DDPM: on α² + σ² = 1, at levels of the training."""
+def by_variance(make: Callable[[], Any], step: Mapping[str, float] | None = None) -> Solver:
+    """DDIM and DDPM, with options of their steps: on α² + σ² = 1, at levels of the training."""
 
     def run(mixture: Mixture, z: Tensor, evaluations: int) -> tuple[Tensor, Start]:
         scheduler, x = make(), z
@@ -64,19 +65,18 @@ def by_variance(make: Callable[[], Any], **step: float) -> Solver:
         power = scheduler.alphas_cumprod.double()
         for t in scheduler.timesteps:
             a, s = power[t].sqrt().item(), (1 - power[t]).sqrt().item()
-            x = scheduler.step((x - a * mixture.denoise(x, a, s)) / s, t, x, **step).prev_sample
+            x = scheduler.step((x - a * mixture.denoise(x, a, s)) / s, t, x, **(step or {})).prev_sample
         first = power[scheduler.timesteps[0]]
         return x, ((1 / first - 1).sqrt().item(), first.rsqrt().item())
 
     return run
 
 
-def multistep(kind: type, **options: Any) -> Solver:
+def multistep(make: Callable[[], Any], flow: bool = False) -> Solver:
     """DPM-Solver, UniPC and DEIS: ε on α² + σ² = 1, or the velocity of the flow."""
-    flow = options.get("use_flow_sigmas", False)
 
     def run(mixture: Mixture, z: Tensor, evaluations: int) -> tuple[Tensor, Start | None]:
-        scheduler, x = kind(**options), z
+        scheduler, x = make(), z
         scheduler.set_timesteps(evaluations)
         sigmas = scheduler.sigmas.double().tolist()
         for sigma, t in zip(sigmas, scheduler.timesteps, strict=False):
@@ -149,38 +149,37 @@ def flow_start(sigma: float) -> Start | None:
 
 DPM, UNIPC, HEUN = D.DPMSolverMultistepScheduler, D.UniPCMultistepScheduler, D.HeunDiscreteScheduler
 KARRAS = {"use_karras_sigmas": True}
+TRAILING = {"clip_sample": False, "timestep_spacing": "trailing"}
 DETERMINISTIC = {
-    "DDIM trailing": by_variance(lambda: D.DDIMScheduler(clip_sample=False, timestep_spacing="trailing")),
+    "DDIM trailing": by_variance(partial(D.DDIMScheduler, **TRAILING)),
     "DPM++2M": multistep(DPM),
-    "DPM++2M trailing": multistep(DPM, timestep_spacing="trailing"),
-    "DPM++2M karras": multistep(DPM, **KARRAS),
-    "DPM++2M lu_lambdas": multistep(DPM, use_lu_lambdas=True),
-    "DPM++2M flow": multistep(DPM, **FLOW),
-    "DPM++3M lu_lambdas": multistep(DPM, solver_order=3, use_lu_lambdas=True),
+    "DPM++2M trailing": multistep(partial(DPM, timestep_spacing="trailing")),
+    "DPM++2M karras": multistep(partial(DPM, **KARRAS)),
+    "DPM++2M lu_lambdas": multistep(partial(DPM, use_lu_lambdas=True)),
+    "DPM++2M flow": multistep(partial(DPM, **FLOW), flow=True),
+    "DPM++3M lu_lambdas": multistep(partial(DPM, solver_order=3, use_lu_lambdas=True)),
     "UniPC2": multistep(UNIPC),
-    "UniPC2 karras": multistep(UNIPC, **KARRAS),
-    "UniPC3 karras": multistep(UNIPC, solver_order=3, **KARRAS),
-    "UniPC2 flow": multistep(UNIPC, **FLOW),
-    "DEIS2 karras": multistep(D.DEISMultistepScheduler, **KARRAS),
+    "UniPC2 karras": multistep(partial(UNIPC, **KARRAS)),
+    "UniPC3 karras": multistep(partial(UNIPC, solver_order=3, **KARRAS)),
+    "UniPC2 flow": multistep(partial(UNIPC, **FLOW), flow=True),
+    "DEIS2 karras": multistep(partial(D.DEISMultistepScheduler, **KARRAS)),
     "Euler": exploding(D.EulerDiscreteScheduler),
-    "Euler karras": exploding(lambda: D.EulerDiscreteScheduler(**KARRAS)),
-    "Heun karras": exploding(lambda: HEUN(beta_start=1e-4, beta_end=0.02, **KARRAS), calls=2),
+    "Euler karras": exploding(partial(D.EulerDiscreteScheduler, **KARRAS)),
+    "Heun karras": exploding(partial(HEUN, beta_start=1e-4, beta_end=0.02, **KARRAS), calls=2),
     "EDMEuler": edm(D.EDMEulerScheduler),
     "EDM-DPM++2M": edm(D.EDMDPMSolverMultistepScheduler),
-    "EDM-DPM++3M": edm(lambda: D.EDMDPMSolverMultistepScheduler(solver_order=3)),
+    "EDM-DPM++3M": edm(partial(D.EDMDPMSolverMultistepScheduler, solver_order=3)),
     "FlowMatchEuler": flow_matching(D.FlowMatchEulerDiscreteScheduler),
     "FlowMatchEuler even": flow_matching(D.FlowMatchEulerDiscreteScheduler, even=True),
     "FlowMatchEuler even, shift 3": flow_matching(
-        lambda: D.FlowMatchEulerDiscreteScheduler(shift=3.0), even=True
+        partial(D.FlowMatchEulerDiscreteScheduler, shift=3.0), even=True
     ),
     "FlowMatchHeun": flow_matching(D.FlowMatchHeunDiscreteScheduler, calls=2),
 }
 STOCHASTIC_ONES = {
-    "DDPM trailing": by_variance(lambda: D.DDPMScheduler(clip_sample=False, timestep_spacing="trailing")),
-    "DDIM eta=1": by_variance(
-        lambda: D.DDIMScheduler(clip_sample=False, timestep_spacing="trailing"), eta=1.0
-    ),
-    "SDE-DPM++2M karras": multistep(DPM, algorithm_type="sde-dpmsolver++", **KARRAS),
+    "DDPM trailing": by_variance(partial(D.DDPMScheduler, **TRAILING)),
+    "DDIM eta=1": by_variance(partial(D.DDIMScheduler, **TRAILING), {"eta": 1.0}),
+    "SDE-DPM++2M karras": multistep(partial(DPM, algorithm_type="sde-dpmsolver++", **KARRAS)),
     "EulerAncestral": exploding(D.EulerAncestralDiscreteScheduler),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,12 +41,10 @@ def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
     }
 
 
-def solver(sampler: Callable[..., Tensor], calls: int = 1, **options: Any) -> Solver:
+def solver(sampler: Callable[..., Tensor], calls: int = 1) -> Solver:
     def run(mixture: Mixture, z: Tensor, evaluations: int) -> tuple[Tensor, Start]:
         sigmas = K.get_sigmas_karras(-(-evaluations // calls), LOW, HIGH)
-        x = sampler(
-            lambda x, sigma: mixture.denoise(x, 1, sigma[0]), z * HIGH, sigmas, disable=True, **options
-        )
+        x = sampler(lambda x, sigma: mixture.denoise(x, 1, sigma[0]), z * HIGH, sigmas, disable=True)
         return x, (HIGH, HIGH)
 
     return run
@@ -63,7 +61,9 @@ def white(sampler: Callable[..., Tensor]) -> Solver:
     """With plain noise in place of the library's Brownian tree, which needs another package."""
 
     def run(mixture: Mixture, z: Tensor, evaluations: int) -> tuple[Tensor, Start]:
-        return solver(sampler, noise_sampler=lambda *_: torch.randn(z.shape))(mixture, z, evaluations)
+        return solver(partial(sampler, noise_sampler=lambda *_: torch.randn(z.shape)))(
+            mixture, z, evaluations
+        )
 
     return run
 
@@ -76,8 +76,8 @@ CONTESTANT = Contestant(
         "dpm_2": solver(K.sample_dpm_2, calls=2),
         "lms": solver(K.sample_lms),
         "dpmpp_2m": solver(K.sample_dpmpp_2m),
-        "dpmpp_2m_sde eta=0 heun": solver(K.sample_dpmpp_2m_sde, eta=0.0, solver_type="heun"),
-        "dpmpp_3m_sde eta=0": solver(K.sample_dpmpp_3m_sde, eta=0.0),
+        "dpmpp_2m_sde eta=0 heun": solver(partial(K.sample_dpmpp_2m_sde, eta=0.0, solver_type="heun")),
+        "dpmpp_3m_sde eta=0": solver(partial(K.sample_dpmpp_3m_sde, eta=0.0)),
         "dpm_fast": fast,
     },
     stochastic={

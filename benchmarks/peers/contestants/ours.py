@@ -123,27 +123,27 @@ def untrained(of: domain.Domain, recipe: domain.Recipe) -> Model:
 
 def save(folder: Path) -> int:
     model = untrained(
-        images_domain, replace(EDM, network=images.UNetSize(widths=(32, 96, 176), depths=(1, 2, 2)))
+        images_domain, replace(EDM, network=images.UNetSize(widths=(32, 96, 200), depths=(1, 2, 2)))
     )
     model.save(folder)
     return parameters(model.denoiser)
 
 
-def policy(steps: int | None) -> Inference:
-    """A chunk of 16 actions of 2 values, from one observation of 4; None: in the steps of the recipe."""
+def policy(steps: int | None = None, sampler: str | None = None) -> Inference:
+    """A chunk of 16 actions of 2 values, from one observation of 4; None: as the recipe says."""
     model = untrained(robotics_domain, robotics_domain.recipes["robotics-flow.unet"])
     seen = np.zeros((model.recipe.n_obs_steps, 4), np.float32)
     return Inference(
         parameters(model.denoiser),
-        lambda: model.predict_chunk(seen, steps=steps, sampler="euler" if steps else None),
+        lambda: model.predict_chunk(seen, steps=steps, sampler=sampler),
     )
 
 
-def forecaster(series: int, n: int) -> Inference:
-    """n paths of 64 steps for each of some series, from 512 steps."""
+def forecaster(series: int) -> Inference:
+    """100 paths of 64 steps for each of some series, from 512 steps."""
     model = zoo.load("timeseries-flow", device="cpu")
     histories = [np.random.default_rng(i).normal(size=(512, 1)).cumsum(0) for i in range(series)]
-    return Inference(parameters(model.denoiser), lambda: model.forecast_arrays(histories, 64, n))
+    return Inference(parameters(model.denoiser), lambda: model.forecast_arrays(histories, 64, n=100))
 
 
 def train(batch: int, parts: int, steps: int) -> tuple[list[float], list[float]]:
@@ -180,10 +180,10 @@ CONTESTANT = Contestant(
         BASE_DIT: partial(image_training, BASE_DIT, images.SIZES["dit-base"]),
     },
     inferences={
-        "a chunk of actions, as published": partial(policy, None),
-        "a chunk of actions, 10 first-order steps": partial(policy, 10),
-        "a forecast of 1 series": partial(forecaster, 1, 100),
-        "forecasts of 32 series": partial(forecaster, 32, 100),
+        "a chunk of actions, as published": policy,
+        "a chunk of actions, 10 first-order steps": partial(policy, 10, "euler"),
+        "a forecast of 1 series": partial(forecaster, 1),
+        "forecasts of 32 series": partial(forecaster, 32),
     },
     save=save,
     train=train,
