@@ -5,7 +5,8 @@ import torch
 
 from benchmarks.peers.contestants.interface import FIRST, SECOND, TASKS
 from benchmarks.peers.contestants.ours import CONTESTANT
-from benchmarks.peers.driver import Outcome
+from benchmarks.peers.driver import Job, Outcome, Part, run
+from benchmarks.peers.environments import OURS
 from benchmarks.peers.measures import accuracy, importing, loading, overhead, processes, training
 from benchmarks.peers.mixture import Mixture
 from benchmarks.peers.report import END, START, Target, number, ratio, replaced, spread
@@ -151,6 +152,23 @@ def test_a_part_without_any_outcome_is_told_all_the_same():
     for part in (overhead, accuracy, training, loading, importing, processes):
         made = part.section({})
         assert made.text() and {target.met for target in made.targets} == {"not measured"}
+
+
+def test_jobs_take_turns_and_a_failure_is_told(tmp_path):
+    say = "import json, time; print('noise'); print(json.dumps({'at': time.time()}))"
+    jobs = [
+        Job(OURS, "one", ("-c", say), 1),
+        Job(OURS, "fails", ("-c", "raise ValueError('why')"), 1),
+        Job(OURS, "two", ("-c", say), 1),
+        Job(OURS, "once", ("-c", say), 1, once=True),
+    ]
+    outcomes, others = run(Part(lambda plan: jobs, overhead.section, warm=True), tmp_path, 2, check=False)
+    one, fails, two, once = (outcomes[OURS, job.name] for job in jobs)
+    assert [len(outcome.results) for outcome in (one, fails, two, once)] == [2, 0, 2, 1]
+    times = [outcome.results[i]["at"] for i in range(2) for outcome in (one, two)]
+    assert times == sorted(times) and one.results[0]["wall"] > 0
+    assert fails.failure == "ValueError: why"
+    assert others is None or others >= 0
 
 
 def test_the_mixture_denoises_and_its_ode_ends_in_the_data():

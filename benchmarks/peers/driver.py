@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.environments import EnvironmentFailure, interpreter
+from benchmarks.peers.environments import Unavailable, interpreter
 from benchmarks.peers.load import Load
 from benchmarks.peers.report import Section
 
@@ -100,35 +100,28 @@ class Part:
 
 def run(part: Part, envs: Path, rounds: int, check: bool) -> tuple[Outcomes, float | None]:
     """The outcomes of a part, and how many cores other processes kept busy meanwhile."""
-    load, outcomes = Load(), Outcomes()
+    outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as scratch:
         jobs = part.jobs(Plan(Path(scratch), check, 1 if check else os.cpu_count() or 1))
+        pythons = {job.peer: interpreter(job.peer, envs) for job in jobs}
+        load = Load()
         for count in range(0 if check else -part.warm, rounds):
             for job in jobs:
                 outcome = outcomes.setdefault((job.peer, job.name), Outcome())
                 if outcome.failure or (job.once and outcome.results):
                     continue
-                try:
-                    result = process(job, interpreter(job.peer, envs))
-                except (EnvironmentFailure, ProcessFailure) as error:
-                    outcome.failure = str(error)
-                    print(f"{job.peer}, {job.name}: {error}", file=sys.stderr, flush=True)
-                    continue
-                if count >= 0 or job.once:
+                python = pythons[job.peer]
+                result = python if isinstance(python, Unavailable) else process(job, python)
+                if isinstance(result, Unavailable):
+                    outcome.failure = result.reason
+                    print(f"{job.peer}, {job.name}: {result.reason}", file=sys.stderr, flush=True)
+                elif count >= 0 or job.once:
                     outcome.results.append(result)
-    return outcomes, load.others()
+        return outcomes, load.others()
 
 
-class ProcessFailure(RuntimeError):
-    """A process that ended in an error; says which."""
-
-
-def process(job: Job, python: Path) -> dict[str, Any]:
-    """What one process printed last, and the `wall` seconds that it took.
-
-    Raises:
-        ProcessFailure: with the last line of its error.
-    """
+def process(job: Job, python: Path) -> dict[str, Any] | Unavailable:
+    """What one process printed last, and the `wall` seconds that it took; or the last line of its error."""
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     threads = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
     unseen = {} if job.gpu else {"CUDA_VISIBLE_DEVICES": ""}
@@ -140,6 +133,6 @@ def process(job: Job, python: Path) -> dict[str, Any]:
     wall = time.perf_counter() - start
     if done.returncode:
         told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise ProcessFailure(told[-1][:200])
+        return Unavailable(told[-1][:200])
     lines = done.stdout.strip().splitlines()
     return {"wall": wall, **(json.loads(lines[-1]) if lines else {})}

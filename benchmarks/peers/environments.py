@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 OURS = "ours"  # runs in the interpreter that runs the benchmark
@@ -54,44 +55,41 @@ ENVIRONMENTS = {
 }
 
 
-class EnvironmentFailure(RuntimeError):
-    """An environment that cannot be made; says why."""
+@dataclass(frozen=True)
+class Unavailable:
+    """In place of an interpreter or a result: why there is none."""
+
+    reason: str
 
 
-def interpreter(peer: str, folder: Path) -> Path:
-    """The Python of a peer's environment in the folder, which is made if it is not there.
-
-    Raises:
-        EnvironmentFailure: if pip cannot install it.
-    """
+@cache  # so that what cannot be made is tried once
+def interpreter(peer: str, folder: Path) -> Path | Unavailable:
+    """The Python of a peer's environment in the folder, which is made if it is not there."""
     if peer == OURS:
         return Path(sys.executable)
     home, wanted = folder / peer, ENVIRONMENTS[peer]
     python, done = home / "bin" / "python", home / "installed.txt"
-    listed = "\n".join([TORCH, *wanted.requirements, *wanted.alone])
+    pins = (*wanted.requirements, *wanted.alone)
+    listed = "\n".join([TORCH, *pins])
     if done.is_file() and done.read_text() == listed:
         return python
+    print(f"{peer}: installing {', '.join(pins)}", file=sys.stderr, flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "constraints.txt").write_text(f"{TORCH}\n")
-    print(
-        f"{peer}: installing {', '.join((*wanted.requirements, *wanted.alone))}", file=sys.stderr, flush=True
-    )
-    _run(sys.executable, "-m", "venv", "--clear", home)
+    constraints = folder / "constraints.txt"
+    constraints.write_text(f"{TORCH}\n")
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    # torch first, by itself: a peer must not choose another build of it
-    _run(*pip, TORCH)
-    if wanted.requirements:
-        _run(*pip, "--constraint", folder / "constraints.txt", *wanted.requirements)
+    steps: list[tuple[str | Path, ...]] = [
+        (sys.executable, "-m", "venv", "--clear", home),
+        (*pip, TORCH),  # by itself: a peer must not choose another build of it
+        (*pip, "--constraint", constraints, *wanted.requirements),
+    ]
     if wanted.alone:
-        _run(*pip, "--no-deps", *wanted.alone)
+        steps.append((*pip, "--no-deps", *wanted.alone))
+    for step in steps:
+        made = subprocess.run(step, capture_output=True, text=True, check=False)
+        if made.returncode:
+            told = made.stderr.strip().splitlines() or [f"exit status {made.returncode}"]
+            errors = [line for line in told if line.startswith("ERROR")]
+            return Unavailable((errors or told)[-1])
     done.write_text(listed)
     return python
-
-
-def _run(*command: str | Path) -> None:
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        told = [
-            line for line in made.stderr.splitlines() if line.startswith("ERROR")
-        ] or made.stderr.splitlines()
-        raise EnvironmentFailure(told[-1] if told else f"exit status {made.returncode}")

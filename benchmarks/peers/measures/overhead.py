@@ -91,7 +91,12 @@ def section(outcomes: Outcomes) -> Section:
             ours, best = (_lowest(found, kind, own) for own in (True, False))
             what = f"sampler's own time a step, {case}, {kind}: ours to the fastest peer"
             targets.append(Target(what, ratio(ours, best), 1.0))
-    return Section("Time of samplers", "The network is x/2.", tables, targets)
+    return Section(
+        "Time of samplers",
+        "The network is x/2; what is set up before the first step is not timed.",
+        tables,
+        targets,
+    )
 
 
 def _lowest(found: dict[tuple[str, str, str], dict[str, list[float]]], kind: str, own: bool) -> float | None:
