@@ -1,8 +1,11 @@
 """The benchmark beside the peers, without them: arithmetic, report, and our own cases at tiny size."""
 
+import os
+
 import pytest
 import torch
 
+from benchmarks.peers.__main__ import section, whole
 from benchmarks.peers.contestants.interface import FIRST, SECOND, TASKS
 from benchmarks.peers.contestants.ours import CONTESTANT
 from benchmarks.peers.driver import Job, Outcome, Part, run
@@ -152,6 +155,17 @@ def test_a_part_without_any_outcome_is_told_all_the_same():
     for part in (overhead, accuracy, training, loading, importing, processes):
         made = part.section({})
         assert made.text() and {target.met for target in made.targets} == {"not measured"}
+
+
+def test_the_report_tells_machine_versions_targets_and_what_is_left_out(tmp_path):
+    part = Part(lambda plan: [], overhead.section, skipped=lambda: "it has no such thing")
+    made = section(part, tmp_path, 1, False)
+    assert made.about == "Left out: it has no such thing." and not made.tables and made.targets
+    text = whole([made], "make bench")
+    assert "`make bench`" in text and f"{os.cpu_count()} cores" in text and "diffusers==0.42.1" in text
+    assert text.count("| not measured |") == len(made.targets)
+    failed = Part(lambda plan: [Job(OURS, "job", ("-c", "raise ValueError('why')"), 1)], overhead.section)
+    assert "- ours, job: ValueError: why" in section(failed, tmp_path, 1, False).text()
 
 
 def test_jobs_take_turns_and_a_failure_is_told(tmp_path):
