@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +95,9 @@ def solver(name: str) -> Solver:
 
 def training(network: nn.Module, cond: Callable[[Tensor], dict[str, Tensor]]) -> Training:
     """Flow matching by the engine; `cond` makes conditions for items."""
-    denoiser, generators = NetworkDenoiser(network, Linear(), "flow", Objective()), {}
-
-    def loss(x: Tensor) -> Tensor:
-        noise = generators.setdefault(x.device, torch.Generator(x.device))
-        return denoiser.loss(Batch(x, cond(x)), noise).mean()
-
-    return Training(network, loss)
+    denoiser = NetworkDenoiser(network, Linear(), "flow", Objective())
+    generator = cache(torch.Generator)  # one a device
+    return Training(network, lambda x: denoiser.loss(Batch(x, cond(x)), generator(x.device)).mean())
 
 
 def image_training(task: str, size: images.Size) -> Training:
