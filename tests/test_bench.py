@@ -54,7 +54,7 @@ def test_targets_tell_whether_every_value_keeps_the_bound():
     assert Target("", (1.29,), 1.3, at_most=False).met == "no"
     assert Target("", (), 1.0).met == "not measured"
     assert ratio(3.0, 2.0) == (1.5,)
-    assert ratio(3.0, None) == ratio(None, 2.0) == ()
+    assert ratio(3.0, None) == ratio(None, 2.0) == ratio(3.0, -0.1) == ()
 
 
 def test_figures_are_medians_with_quartiles():
