@@ -1,9 +1,11 @@
-"""What the protein models are worth: choices, quality, motifs, secondary structure asked for, speed.
+"""What the protein models are worth: choices, motifs, secondary structure asked for, speed.
+
+`zoo evaluate` measures quality; here is what it does not.
 
     pip install -e ".[bench,tm]"; export ZOO_DATA=/folder/that/holds/proteins
     python -m benchmarks.proteins heart       # one chain by heart: does it learn at all; two minutes
     python -m benchmarks.proteins choose      # short trainings that differ in one thing; validation chains
-    python -m benchmarks.proteins quality     # every measure, beside real chains for tests and constructions
+    python -m benchmarks.proteins samplers    # ways to draw from one model, beside validation chains
     python -m benchmarks.proteins motifs      # residues of chains for tests, scaffolded
     python -m benchmarks.proteins secondary   # secondary structure that was asked for, against guidance
     python -m benchmarks.proteins speed       # seconds for four backbones of 96 residues on two cores
@@ -30,7 +32,7 @@ from domains.proteins.data import Chains
 from domains.proteins.data.known import known
 from domains.proteins.dataset import ProteinItems
 from domains.proteins.evaluation import metrics, reference
-from domains.proteins.evaluation.table import Cell, Column, folds, mean, measured
+from domains.proteins.evaluation.table import Cell, Column, mean, measured
 from domains.proteins.model import ProteinModel
 from domains.proteins.recipes import FLOW, ProteinRecipe
 from zoo import checkpoint
@@ -72,9 +74,8 @@ def measures(name: str, column: Column) -> None:
 def by_heart(chain: Backbone, n: int) -> list[float]:
     """Trains a small network on one chain, in two minutes of one core; RMSD of what it draws from it, Å."""
     training = replace(FLOW.training, steps=2000, batch_size=8, lr=3e-3, validate_every=1000)
-    recipe = replace(
-        FLOW, network=Size(width=64, depth=3, condition=64, pair=16), training=training, told=0.0, motifs=0.0
-    )
+    small = Size(width=64, depth=3, condition=64, pair=16, rounds=2, nearest=12, edge=32)
+    recipe = replace(FLOW, network=small, training=training, told=0.0, motifs=0.0)
     raw = ProteinItems(Chains((chain,)), recipe, None)
     recipe = domain.suited(recipe, raw)
     adapter = domain.adapter(recipe, raw)
@@ -95,30 +96,41 @@ def heart(model: str, n: int, steps: int, seed: int) -> None:
     print(f"{chain.name}, {len(chain)} residues: RMSD of eight samples, Å: {found}")
 
 
-def choose(model: str, n: int, steps: int, seed: int) -> None:
-    """Short trainings of one number of steps, and samplers of the first; against validation chains."""
+def validation(seed: int) -> reference.Reference:
+    """What choices are judged by: chains that are held out, but not for tests."""
     data = known(FLOW.shortest, FLOW.longest)
     train, held = (side(data, split).items for split in ("train", "validation"))
-    real = reference.made(train, held, seed)
+    return reference.made(train, held, seed)
+
+
+def choose(model: str, n: int, steps: int, seed: int) -> None:
+    """Short trainings of one number of steps, against validation chains."""
+    real = validation(seed)
     brief = replace(FLOW, training=replace(FLOW.training, steps=steps))
+    no_rounds = replace(brief, network=replace(brief.network, rounds=0))
     ways = {
-        "Cα, white noise": brief,
-        "Cα, correlated noise": replace(brief, correlation=0.97),
-        "all four atoms": replace(brief, atoms="backbone"),
+        "four atoms, white noise, rounds": brief,
+        "correlated noise": replace(brief, correlation=0.97),
+        "no rounds": replace(no_rounds, training=replace(brief.training, muon=("blocks", "attention"))),
+        "Cα alone": replace(brief, atoms="ca"),
     }
     head("", *SHOWN, "seconds of training")
     row("real", *(told(real.columns["real"][measure]) for measure in SHOWN), "")
-    made: dict[str, ProteinModel] = {}
     for name, recipe in ways.items():
         start = time.perf_counter()
-        made[name] = zoo.train(domain, recipe=recipe, show=False)  # type: ignore[assignment]
+        made = zoo.train(domain, recipe=recipe, show=False)
         seconds = time.perf_counter() - start
-        column = measured(made[name].sample(n, seed=seed), real.angles, seed)
+        column = measured(made.sample(n, seed=seed), real.angles, seed)  # type: ignore[attr-defined]
         row(name, *(told(column[measure]) for measure in SHOWN), f"{seconds:.0f}")
-    print()
+
+
+def samplers(model: str, n: int, steps: int, seed: int) -> None:
+    """Ways to draw from the model, against validation chains."""
+    loaded, real = protein(model), validation(seed)
     head("sampler", *SHOWN)
+    measures("real", real.columns["real"])
     for name, sampler, count in SAMPLERS:
-        drawn = made["Cα, white noise"].sample(n, sampler=sampler, steps=count, seed=seed)
+        drawn = loaded.sample(n, sampler=sampler, steps=count, seed=seed)
         measures(name, measured(drawn, real.angles, seed))
 
 
@@ -129,21 +141,6 @@ SAMPLERS = (
     ("SDE, 100 steps", "sde", 100),
     ("SDE, 200 steps", "sde", 200),
 )
-
-
-def quality(model: str, n: int, steps: int, seed: int) -> None:
-    """Every measure of samples, of chains for tests, and of the constructions."""
-    train, tests = reference.own(seed)
-    real = reference.made(train, tests, seed)
-    loaded = protein(model)
-    drawn = loaded.sample(n, seed=seed)
-    asked = loaded.sample(len(real.asked), secondary=real.asked, seed=seed) if loaded.recipe.told else []
-    columns = {"model": real.column(drawn, asked, seed)} | real.columns
-    for name, chains in (("model", drawn), ("real", tests)):
-        columns[name] = columns[name] | folds(chains[:n], train, seed)
-    head("", *columns)
-    for measure in dict.fromkeys(name for column in columns.values() for name in column):
-        row(measure, *(told(column[measure]) if measure in column else "" for column in columns.values()))
 
 
 def motifs(model: str, n: int, steps: int, seed: int) -> None:
@@ -228,7 +225,7 @@ def protein(name: str) -> ProteinModel:
     return loaded
 
 
-PARTS = {part.__name__: part for part in (heart, choose, quality, motifs, secondary, speed)}
+PARTS = {part.__name__: part for part in (heart, choose, samplers, motifs, secondary, speed)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(

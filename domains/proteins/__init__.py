@@ -87,10 +87,10 @@ class Proteins(Domain):
         return recipe if recipe.atoms == "points" else replace(recipe, scale=spread(dataset.chains.items))
 
     def denoiser(self, recipe: ProteinRecipe) -> ProteinDenoiser:
-        if recipe.atoms == "points" and (recipe.bonds or recipe.told or recipe.correlation):
+        if recipe.atoms == "points" and (recipe.bonds or recipe.clashes or recipe.told or recipe.correlation):
             raise ValueError(
-                "points have no bonds, no secondary structure and no order: bonds, told and correlation "
-                "must be 0"
+                "points have no bonds, no secondary structure and no order: bonds, clashes, told and "
+                "correlation must be 0"
             )
         if recipe.shortest > recipe.longest:
             raise ValueError(f"shortest is {recipe.shortest}, longest {recipe.longest}")
@@ -102,6 +102,7 @@ class Proteins(Domain):
             recipe.objective,
             lddt=recipe.lddt,
             bonds=recipe.bonds,
+            clashes=recipe.clashes,
             distogram=recipe.distogram,
             correlation=recipe.correlation,
         )

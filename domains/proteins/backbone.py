@@ -1,4 +1,4 @@
-"""The network: a transformer on residues whose attention is biased by pairs of them.
+"""The network: a transformer on residues whose attention is biased by pairs of them; and rounds that refine.
 
 A pair knows how far apart its residues are along the chain, and in space: in the noisy state, and in the
 estimate of the step before (self-conditioning, Chen et al. 2023, "Analog bits"). As in Proteina (Geffner et
@@ -8,7 +8,7 @@ The network sees a chain in a pose that turns with it, and what it says is turne
 under rotations, whatever its layers do, and not under reflections (Puny et al. 2022, "Frame averaging", with
 one frame). What lies nearby, a residue also sees in a frame of its own, and part of what it says is turned
 back from there, as in Genie (Lin & AlQuraishi 2023): bonds and the hand of a helix are learnt once for all
-residues.
+residues. So is how strands pair, in the rounds that follow: see `neighbours`.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from domains.proteins.frames import REACH, frames, in_full, poses, surroundings, turned
+from domains.proteins.neighbours import Round
 from zoo.nn import Attention, FourierFeatures, ModulatedBlock, start_at_zero
 
 Width = Annotated[int, Ge(8), Le(4096)]
@@ -27,34 +29,48 @@ APART = 32  # residues along the chain that are told from more
 EDGES = torch.linspace(2.0, 22.0, 21)  # Å between bins of distances
 SECONDARY = 4  # unknown, helix, strand, neither
 DISTOGRAM = 32  # bins of the distances that are predicted, 2 to 22 Å and beyond
-REACH = 4  # residues each way that a residue sees in its frame
 NEARBY = 8.0  # Å: the unit of what is seen there
 
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of the network."""
+    """Sizes of the network.
+
+    Attributes:
+        width, depth: of the transformer.
+        condition: values that tell the noise level.
+        pair: values of a pair of residues.
+        rounds: of refinement, after the transformer; points, in no order, have none.
+        nearest, edge: residues that each one looks at there, and values of such a pair.
+    """
 
     width: Width = 128
     depth: Annotated[int, Ge(1), Le(64)] = 6
     condition: Width = 128
     pair: Width = 16
+    rounds: Annotated[int, Ge(0), Le(64)] = 4
+    nearest: Annotated[int, Ge(1), Le(256)] = 20
+    edge: Width = 64
 
 
 class Trunk(NamedTuple):
-    """What the network has worked out.
+    """What the transformer has worked out.
 
     Attributes:
         residues: (B, N, width).
         pairs: (B, N, N, pair).
+        condition: of the noise level, (B, 1, condition).
         pose: of the chain, (B, 3, 3), axes in columns; None without an order.
+        state: the noisy state, in that pose, (B, N, values).
         frames: of the residues in the noisy state and in the estimate, in that pose, (2, B, N, 3, 3), axes in
             columns; None without an order.
     """
 
     residues: Tensor
     pairs: Tensor
+    condition: Tensor
     pose: Tensor | None
+    state: Tensor
     frames: Tensor | None
 
 
@@ -95,22 +111,37 @@ class Network(nn.Module):
         self.attention = nn.ModuleList(attention)
         self.bias = nn.ModuleList(nn.Linear(size.pair, block.heads, bias=False) for block in attention)
         self.blocks = nn.ModuleList(ModulatedBlock(size.width, size.condition, 4) for _ in range(size.depth))
+        near = (size.edge, values // 3, size.nearest)
+        self.rounds = nn.ModuleList(
+            Round(size.width, size.condition, *near) for _ in range(size.rounds * ordered)
+        )
         self.norm, self.out = nn.LayerNorm(size.width), nn.Linear(size.width, values)
         self.left, self.right = nn.Linear(size.width, size.pair), nn.Linear(size.width, size.pair)
         self.distances = nn.Linear(size.pair, DISTOGRAM)
         start_at_zero(self.out)
 
     def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
-        return self.coordinates(self.trunk(x, noise, cond, mask))
+        return self.coordinates(self.trunk(x, noise, cond, mask), noise, cond["present"], mask)
 
-    def coordinates(self, trunk: Trunk) -> Tensor:
-        """What is said of residues, (B, N, values)."""
+    def coordinates(self, trunk: Trunk, noise: Tensor, present: Tensor, mask: Tensor | None) -> Tensor:
+        """What is said of residues, (B, N, values), from what `trunk` made of the arguments of `forward`."""
         h = self.norm(trunk.residues)
         out = self.out(h)
         if trunk.frames is None or trunk.pose is None:
             return out
         near = self.out_near(h).unflatten(-1, (2, -1, 3))  # (B, N, 2, atoms, 3)
-        out = out + torch.einsum("sbnij,bnsaj->bnai", trunk.frames, near).flatten(2)
+        out = out + unturned(trunk.frames, near).sum(2).flatten(2)
+        h = trunk.residues
+        noisy = trunk.state.unflatten(-1, (-1, 3)) * self.scale
+        cos, sin = (f(noise * (torch.pi / 2))[:, None, None] for f in (torch.cos, torch.sin))
+        for one in self.rounds:
+            # what has been said so far, as an estimate of the data under the scaling "flow" of
+            # `zoo.engine.denoiser`; under another, what is seen is less apt, and no less defined
+            estimate = (trunk.state - sin * out) / (cos + sin)
+            estimate = estimate if mask is None else torch.where(mask, estimate, trunk.state)
+            found = estimate.detach().unflatten(-1, (-1, 3)) * self.scale
+            h, move = one(h, trunk.condition, noisy, found, present)
+            out = out + move.flatten(2)
         return turned(out, trunk.pose.mT)
 
     def trunk(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Trunk:
@@ -137,16 +168,13 @@ class Network(nn.Module):
         away = torch.zeros(len(x), 1, 1, count, device=x.device).masked_fill(~present[:, None, None], -1e4)
         for attention, bias, block in zip(self.attention, self.bias, self.blocks, strict=True):
             h = block(attention(h, bias=bias(pair).movedim(-1, 1) + away), condition)
-        return Trunk(h, pair, pose, axes)
+        return Trunk(h, pair, condition, pose, x, axes)
 
     def pairs(self, x: Tensor, estimate: Tensor) -> Tensor:
         """What a pair of residues knows, (B, N, N, pair)."""
         at = torch.arange(x.shape[1], device=x.device)
         apart = (at[:, None] - at[None]).clamp(-APART, APART) * self.ordered + APART
-        bins = [
-            torch.bucketize(torch.cdist(one[..., :3], one[..., :3]) * self.scale, EDGES.to(x))
-            for one in (x, estimate)
-        ]
+        bins = [binned(one[..., :3] * self.scale) for one in (x, estimate)]
         return self.pair(self.apart(apart) + self.near(bins[0]) + self.nearer(bins[1]))
 
     def distogram(self, trunk: Trunk) -> Tensor:
@@ -156,67 +184,13 @@ class Network(nn.Module):
         return self.distances(trunk.pairs + both)
 
 
-def poses(ca: Tensor, present: Tensor) -> Tensor:
-    """Right-handed axes of each chain, (B, 3, 3), in columns: those of its two slowest waves along the chain.
-
-    The first axis goes from one end towards the other, the second from the ends towards the middle. They are
-    sums over all residues, of which noise changes little. Where all residues lie on one line, some are zero.
-
-    Args:
-        ca: (B, N, 3).
-        present: (B, N), the first ones of each row.
-    """
-    there = present[..., None].to(ca)
-    at = (torch.arange(ca.shape[1], device=ca.device) + 0.5) / present.sum(1, keepdim=True)  # (B, N)
-    waves = torch.stack([torch.cos(torch.pi * at), torch.cos(2 * torch.pi * at)], -1) * there  # (B, N, 2)
-    first, second = (waves.mT @ ca).unbind(1)
-    x = F.normalize(first, dim=-1)
-    y = F.normalize(second - (second * x).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+@in_full
+def unturned(axes: Tensor, near: Tensor) -> Tensor:
+    """Vectors in frames of two kinds, (B, N, 2, atoms, 3), by axes (2, B, N, 3, 3), as they are."""
+    return torch.einsum("sbnij,bnsaj->bnsai", axes, near)
 
 
-def turned(points: Tensor, axes: Tensor) -> Tensor:
-    """(B, N, values) as seen along axes (B, 3, 3)."""
-    return (points.unflatten(-1, (-1, 3)) @ axes[:, None]).flatten(2)
-
-
-def frames(ca: Tensor, present: Tensor) -> Tensor:
-    """Right-handed axes of each residue by its neighbours along the chain, (*, B, N, 3, 3), in columns.
-
-    The first axis goes from the residue before to the one behind, the second towards the side that the chain
-    bends to. The ends have the frames of their neighbours.
-
-    Args:
-        ca: (*, B, N, 3); where all lie in one place the axes are zero.
-        present: (B, N), the first ones of each row; three or more.
-    """
-    last = present.sum(1, keepdim=True) - 2
-    at = torch.arange(ca.shape[-2], device=ca.device).clamp(min=1).minimum(last)[..., None]  # (B, N, 1)
-    before, here, behind = (ca.gather(-2, (at + step).expand_as(ca)) for step in (-1, 0, 1))
-    x = F.normalize(behind - before, dim=-1)
-    bend = behind - 2 * here + before
-    y = F.normalize(bend - (bend * x).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
-
-
-def surroundings(points: Tensor, axes: Tensor, present: Tensor) -> Tensor:
-    """Where the residues before and behind lie in each one's frame, and its own other atoms.
-
-    Args:
-        points: (S, B, N, values), Cα first.
-        axes: (S, B, N, 3, 3).
-        present: (B, N); what is beyond the ends lies at the origin.
-
-    Returns:
-        (B, N, S · (6 REACH + values − 3)).
-    """
-    atoms = points.unflatten(-1, (-1, 3))
-    ca, count = atoms[..., :1, :], points.shape[2]
-    seen = [atoms[..., 1:, :] - ca]
-    for apart in range(1, min(REACH, count - 1) + 1):
-        both = (present[:, apart:] & present[:, :-apart])[..., None, None]
-        step = (ca[:, :, apart:] - ca[:, :, :-apart]) * both
-        seen += [F.pad(step, (0, 0, 0, 0, 0, apart)), F.pad(-step, (0, 0, 0, 0, apart, 0))]
-    near = torch.einsum("sbnij,sbnai->sbnaj", axes, torch.cat(seen, -2))
-    near = F.pad(near, (0, 0, 0, 2 * REACH + atoms.shape[-2] - 1 - near.shape[-2]))  # of short chains
-    return near.permute(1, 2, 0, 3, 4).flatten(2)
+@in_full
+def binned(ca: Tensor) -> Tensor:
+    """The bins of distances between points (B, N, 3), Å: (B, N, N)."""
+    return torch.bucketize(torch.cdist(ca, ca), EDGES.to(ca))

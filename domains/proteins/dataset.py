@@ -74,6 +74,11 @@ class ProteinItems(Dataset):
             present[row, :count], drawn[row, :count] = True, ~given
             if coins[row, 2] < self.recipe.told:
                 secondary[row, :count] = self.secondary(i)
+            if coins[row, 2] < self.recipe.told / 2:  # of half of these chains, a part
+                first, last = sorted((draw(count), draw(count)))
+                piece = (torch.arange(count) >= first) & (torch.arange(count) <= last)
+                hidden = piece if draw(2) else ~piece
+                secondary[row, :count][hidden] = 0
         return Batch(x, {"present": present, "secondary": secondary}, drawn[..., None])
 
     def _length(self, i: int) -> int:

@@ -1,5 +1,6 @@
 """The denoiser of this domain: centred noise, self-conditioning, and losses on distances."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -7,12 +8,14 @@ import torch
 from torch import Tensor
 
 from domains.proteins.backbone import Network
-from domains.proteins.losses import bond_loss, distogram_loss, smooth_lddt
-from zoo.engine import PATHS, Batch, Denoiser, Encoded, NetworkDenoiser, Objective
+from domains.proteins.losses import bond_loss, clash_loss, distogram_loss, smooth_lddt
+from zoo.engine import PATHS, Batch, Denoiser, Encoded, Members, NetworkDenoiser, Objective
 from zoo.engine.objective import WEIGHTS
 from zoo.engine.path import expand
 
 KNOWN = 0.5  # share of the batches that are trained with an estimate to go on from
+SURE = 0.5  # t up to which there are estimates; of more noise they are too small, and so would folds be
+LONGEST_STEP = 0.4  # of the noise that is left, from where it was made
 
 
 class ProteinDenoiser(NetworkDenoiser):
@@ -20,7 +23,8 @@ class ProteinDenoiser(NetworkDenoiser):
 
     Args:
         network, path, scaling, objective: as in `NetworkDenoiser`.
-        lddt, bonds, distogram: weights of the auxiliary losses, which matter where little noise is left.
+        lddt, bonds, clashes, distogram: weights of the auxiliary losses, which matter where little noise is
+            left.
         correlation: of the noise of neighbouring residues; see `correlated`.
     """
 
@@ -35,12 +39,13 @@ class ProteinDenoiser(NetworkDenoiser):
         *,
         lddt: float,
         bonds: float,
+        clashes: float,
         distogram: float,
         correlation: float,
     ) -> None:
         colour = partial(correlated, correlation=correlation) if correlation else None
         super().__init__(network, PATHS[path](), scaling, objective, colour=colour)
-        self.lddt, self.bonds, self.distogram = lddt, bonds, distogram
+        self.lddt, self.bonds, self.clashes, self.distogram = lddt, bonds, clashes, distogram
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """The estimate of the data, with what is given as it is."""
@@ -48,9 +53,15 @@ class ProteinDenoiser(NetworkDenoiser):
         return x_hat if mask is None else torch.where(mask, x_hat, x_t)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        heads = float(torch.rand(1, generator=generator, device=generator.device)) < KNOWN
-        goes_on = torch.full((len(batch.x),), self.training and heads, device=batch.x.device)
-        return super().loss(replace(batch, cond=batch.cond | {"goes_on": goes_on}), generator)
+        """As in `NetworkDenoiser`; in training, half of the batches have come a step from a noisier state.
+
+        Such a state is not the data and noise, but what a sampler makes of an estimate, and where it is wrong
+        the network learns to see that (self-conditioning, Chen et al. 2023, by states of its own making).
+        """
+        coin, share = torch.rand(2, generator=generator, device=generator.device).tolist()
+        step = LONGEST_STEP * share if self.training and coin < KNOWN else 0.0
+        told = {"step": torch.full((len(batch.x),), step, device=batch.x.device)}
+        return super().loss(replace(batch, cond=batch.cond | told), generator)
 
     def loss_at(
         self,
@@ -64,21 +75,27 @@ class ProteinDenoiser(NetworkDenoiser):
         cond, present = dict(encoded.cond), encoded.cond["present"]
         drawn = (present[..., None] if mask is None else mask[..., :1]).expand_as(x)
         alpha, sigma = self.path.scales(expand(t, x))
-        x_t = torch.where(drawn, self.path.corrupt(x, t, centred(self.colour(noise), present, drawn)), x)
-        goes_on = cond.pop("goes_on", None)
-        if goes_on is not None and goes_on.any():
+        noise = centred(self.colour(noise), present, drawn)
+        step = cond.pop("step", torch.zeros(())) * (t <= SURE)
+        before = t / (1 - step)
+        x_t = torch.where(drawn, self.path.corrupt(x, before, noise), x)
+        if step.any():
             with torch.no_grad():
-                cond["estimate"] = self(x_t, t, cond, drawn)
+                found = self(x_t, before, cond, drawn)
+                x_t = torch.where(drawn, self.path.step(x_t, found, before, t), x)
+                cond["estimate"] = found * expand(t <= SURE, x)
         scaled, c_noise, c_skip, c_out = self.seen(x_t, t, drawn)
         trunk = self.network.trunk(scaled, c_noise, {"estimate": torch.zeros_like(x)} | cond, drawn)
-        x_hat = torch.where(drawn, c_skip * x_t + c_out * self.network.coordinates(trunk), x)
+        said = self.network.coordinates(trunk, c_noise, cond["present"], drawn)
+        x_hat = torch.where(drawn, c_skip * x_t + c_out * said, x)
         of_level = WEIGHTS[self.objective.weight](alpha, sigma, c_out)
         loss = self.mean(of_level * (x_hat - x).square(), drawn, weight)
-        found, wanted = (one[..., :3] * self.network.scale for one in (x_hat, x))
+        found, wanted = (one.unflatten(-1, (-1, 3)) * self.network.scale for one in (x_hat, x))
         clear = (1 - t).clamp(min=0)
         loss = loss + self.lddt * clear * smooth_lddt(found, wanted, present)
         loss = loss + self.bonds * clear**2 * bond_loss(found, present)
-        return loss + self.distogram * distogram_loss(self.network.distogram(trunk), wanted, present)
+        loss = loss + self.clashes * clear**2 * clash_loss(found, present)
+        return loss + self.distogram * distogram_loss(self.network.distogram(trunk), wanted[:, :, 0], present)
 
 
 class Drawing(Denoiser):
@@ -95,20 +112,37 @@ class Drawing(Denoiser):
         self.last: Tensor | None = None
 
     def colour(self, noise: Tensor) -> Tensor:
+        there = noise.ne(0).any(2)  # what a shorter chain is padded with has none: see `Ragged`
         noise = self.denoiser.colour(noise)
-        if not self.whole:
-            return noise
-        everywhere = torch.ones(noise.shape[:2], dtype=torch.bool, device=noise.device)
-        return centred(noise, everywhere, everywhere[..., None].expand_as(noise))
+        return centred(noise, there, there[..., None].expand_as(noise)) if self.whole else noise
 
     def encode(self, cond: dict[str, Tensor], mask: Tensor | None) -> Encoded:
         return self.denoiser.encode(cond, mask)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        known = {} if self.last is None else {"estimate": self.last}
+        known = {} if self.last is None else {"estimate": self.last * expand(t <= SURE, x_t)}
         x_hat = self.denoiser(x_t, t, cond | known, mask)
         self.last = x_hat
         return x_hat
+
+
+class Ragged(Members):
+    """Noise of chains of several lengths, padded with zeros: that of one does not depend on the others.
+
+    Args:
+        seed, indices: as in `Members`.
+        counts: residues of each.
+    """
+
+    def __init__(self, seed: int, indices: Iterable[int], counts: Iterable[int]) -> None:
+        super().__init__(seed, indices)
+        self.counts = tuple(counts)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        noise = torch.zeros(len(self), *shape)
+        for row, count, generator in zip(noise, self.counts, self._generators, strict=True):
+            row[:count].normal_(generator=generator)
+        return noise
 
 
 def correlated(noise: Tensor, correlation: float) -> Tensor:

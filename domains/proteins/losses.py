@@ -8,35 +8,81 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from domains.proteins import geometry as g
 from domains.proteins.backbone import DISTOGRAM
-from domains.proteins.geometry import CA_CA
+from domains.proteins.frames import in_full
 
-NEAR = 15.0  # Å within which distances count
+NEAR, BINDING = 15.0, 8.0  # Å within which distances count: of Cα, of N and O
+CLOSEST = 4.2  # Å between Cα: in real chains, one pair in a hundred residues is nearer
+# of atoms in the order CA, N, C, O: one of a residue, one of the same or the next, and their distance, Å
+BONDS = (
+    (1, 0, 0, g.N_CA), (0, 2, 0, g.CA_C), (2, 3, 0, g.C_O), (2, 1, 1, g.C_N),
+    (1, 2, 0, 2.46), (0, 3, 0, 2.40), (0, 1, 1, 2.43), (2, 0, 1, 2.43), (3, 1, 1, 2.25), (0, 0, 1, g.CA_CA),
+)  # fmt: skip
 
 
+@in_full
 def smooth_lddt(found: Tensor, wanted: Tensor, present: Tensor) -> Tensor:
     """One minus the share of distances under 15 Å that are kept, softly, to within .5, 1, 2 and 4 Å: (B,).
 
+    Where there are N and O, which bind to each other, half of it is of their distances under 8 Å.
+
     Args:
-        found, wanted: Cα, (B, N, 3).
+        found, wanted: (B, N, atoms, 3), Cα first.
         present: (B, N).
     """
-    real, own = torch.cdist(wanted, wanted), torch.cdist(found, found)
-    pairs = present[:, :, None] & present[:, None] & (real < NEAR)
-    pairs = pairs & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
+    lost = _lost(found[:, :, [0, 0]], wanted[:, :, [0, 0]], present, NEAR, 1)
+    if found.shape[2] == 1:
+        return lost
+    return (lost + _lost(found[:, :, [3, 1]], wanted[:, :, [3, 1]], present, BINDING, 3)) / 2
+
+
+def _lost(found: Tensor, wanted: Tensor, present: Tensor, near: float, apart: int) -> Tensor:
+    """Of the distances from one atom of a residue to another of one `apart` or more; (B, N, 2, 3) each."""
+    real, own = (torch.cdist(one[:, :, 0], one[:, :, 1]) for one in (wanted, found))
+    at = torch.arange(present.shape[1], device=present.device)
+    pairs = present[:, :, None] & present[:, None] & (real < near) & ((at[:, None] - at).abs() >= apart)
     off = (real - own).abs()
     kept = torch.stack([torch.sigmoid(limit - off) for limit in (0.5, 1.0, 2.0, 4.0)]).mean(0)
     return 1 - (kept * pairs).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
 
 
+@in_full
 def bond_loss(found: Tensor, present: Tensor) -> Tensor:
-    """Mean square of what Cα-Cα bonds are off, Å², at most 1 each: (B,)."""
-    length = (found[:, 1:] - found[:, :-1]).norm(dim=-1)
-    both = present[:, 1:] & present[:, :-1]
-    off = F.smooth_l1_loss(length, torch.full_like(length, CA_CA), reduction="none")
-    return (off * both).sum(1) / both.sum(1).clamp(min=1)
+    """Mean square of what bonds, and distances over two of them, are off, Å², at most 1 each: (B,).
+
+    Args:
+        found: (B, N, atoms, 3), Cα first; of Cα alone, the distances between neighbours.
+        present: (B, N).
+    """
+    off = []
+    for a, b, step, length in BONDS if found.shape[2] > 1 else BONDS[-1:]:
+        both = present[:, step:] & present[:, : present.shape[1] - step]
+        own = (found[:, step:, b] - found[:, : found.shape[1] - step, a]).norm(dim=-1)
+        each = F.smooth_l1_loss(own, torch.full_like(own, length), reduction="none")
+        off.append((each * both).sum(1) / both.sum(1).clamp(min=1))
+    return torch.stack(off).mean(0)
 
 
+@in_full
+def clash_loss(found: Tensor, present: Tensor) -> Tensor:
+    """Mean over residues of how far others, three or more along the chain, stand within CLOSEST, Å: (B,).
+
+    A mean of several ways in which strands may lie has them lie on top of each other; that of coordinates
+    alone finds nothing wrong with it.
+
+    Args:
+        found: (B, N, atoms, 3), Cα first.
+        present: (B, N).
+    """
+    ca = found[:, :, 0]
+    at = torch.arange(present.shape[1], device=present.device)
+    pairs = present[:, :, None] & present[:, None] & ((at[:, None] - at).abs() >= 3)
+    within = (CLOSEST - torch.cdist(ca, ca)).clamp(min=0) * pairs
+    return within.sum((1, 2)) / present.sum(1).clamp(min=1)
+
+
+@in_full
 def distogram_loss(logits: Tensor, wanted: Tensor, present: Tensor) -> Tensor:
     """Cross-entropy of the bins of Cα distances, (B,), from logits (B, N, N, DISTOGRAM)."""
     edges = torch.linspace(2.0, 22.0, DISTOGRAM - 1, device=wanted.device)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from os import PathLike
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from domains.proteins import contigs
 from domains.proteins.adapter import SHORTEST, ProteinAdapter
@@ -18,13 +19,14 @@ from domains.proteins.chain import Backbone, Shape, one_of
 from domains.proteins.contigs import LONGEST, Layout
 from domains.proteins.data import read
 from domains.proteins.dataset import LETTERS
-from domains.proteins.denoiser import Drawing
+from domains.proteins.denoiser import Drawing, Ragged
 from domains.proteins.recipes import ProteinRecipe
-from zoo.engine import ClassifierFree, Members
+from zoo.engine import ClassifierFree
 from zoo.errors import OptionError
 from zoo.model import Model, whole
 
 PAIRS = 32 * 128 * 128  # of residues, in backbones that are drawn at once: bounds the memory
+LEAST_FULL = 0.8  # how short the shortest of them may be beside the longest, to which they are padded
 Structure = str | PathLike[str] | Shape | Sequence[Shape]
 
 
@@ -240,38 +242,33 @@ class ProteinModel(Model):
         """Draws what is asked for, member i by the noise of (seed, i); what is asked alike, together."""
         wanted = None if secondary is None else self._letters(secondary, [one.count for one in asked])
         weight = self._weight(wanted, guidance)
-        groups: dict[bytes, list[int]] = {}
-        for i, one in enumerate(asked):
-            key = one.count.to_bytes(4) + (b"" if one.layout is None else one.layout.kept.tobytes())
-            groups.setdefault(key, []).append(i)
         found: dict[int, Shape] = {}
-        for rows in groups.values():
-            count, layout = asked[rows[0]].count, asked[rows[0]].layout
-            given = self._given(layout, start)
-            most = max(1, PAIRS // count**2)
-            for part in (rows[i : i + most] for i in range(0, len(rows), most)):
-                told = torch.zeros(1, count, dtype=torch.long)
-                if wanted is not None:
-                    told = torch.stack([wanted[i] for i in part])
-                denoiser = Drawing(self.denoiser, whole=layout is None)
-                if weight is not None:
-                    nothing = {"secondary": torch.zeros(1, count, dtype=torch.long)}
-                    denoiser = ClassifierFree(denoiser, weight, nothing)
-                drawn = self.draw(
-                    Members(seed, part),
-                    (count, self.adapter.values),
-                    cond={"present": torch.ones(len(told), count, dtype=torch.bool), "secondary": told},
-                    denoiser=denoiser,
-                    strength=strength,
-                    steps=steps,
-                    sampler=sampler,
-                    device=device,
-                    start=given.start,
-                    known=given.known,
-                    mask=given.mask,
-                )
-                decoded = (self.adapter.decode(one, layout, given.middle) for one in drawn.x)
-                found |= dict(zip(part, decoded, strict=True))
+        for part in _together(asked):
+            counts, layout = [asked[i].count for i in part], asked[part[0]].layout
+            longest, given = max(counts), self._given(layout, start)
+            told = torch.zeros(1, longest, dtype=torch.long)
+            if wanted is not None:
+                told = pad_sequence([wanted[i] for i in part], batch_first=True)
+            present = torch.arange(longest) < torch.tensor(counts)[:, None]
+            denoiser = Drawing(self.denoiser, whole=layout is None)
+            if weight is not None:
+                nothing = {"secondary": torch.zeros(1, longest, dtype=torch.long)}
+                denoiser = ClassifierFree(denoiser, weight, nothing)
+            drawn = self.draw(
+                Ragged(seed, part, counts),
+                (longest, self.adapter.values),
+                cond={"present": present, "secondary": told},
+                denoiser=denoiser,
+                strength=strength,
+                steps=steps,
+                sampler=sampler,
+                device=device,
+                start=given.start,
+                known=given.known,
+                mask=given.mask,
+            )
+            for i, x in zip(part, drawn.x, strict=True):
+                found[i] = self.adapter.decode(x[: asked[i].count], layout, given.middle)
         return [found[i] for i in range(len(asked))]
 
     def _given(self, layout: Layout | None, start: Shape | None) -> Given:
@@ -318,6 +315,22 @@ class ProteinModel(Model):
             raise OptionError("guidance is of a secondary structure: say which (secondary=..., --secondary)")
         idle = wanted is None or not any(one.any() for one in wanted)
         return None if idle or weight is None or weight == 1 else float(weight)
+
+
+def _together(asked: Sequence[Asked]) -> Iterator[list[int]]:
+    """Which are drawn at once: those with the same layout; without one, those of about the same length."""
+    groups: dict[tuple[int, bytes] | None, list[int]] = {}
+    for i, one in enumerate(asked):
+        key = None if one.layout is None else (one.count, one.layout.kept.tobytes())
+        groups.setdefault(key, []).append(i)
+    for rows in groups.values():
+        rows.sort(key=lambda i: asked[i].count, reverse=True)
+        while rows:
+            longest = asked[rows[0]].count
+            most = max(1, PAIRS // longest**2)
+            part = [i for i in rows[:most] if asked[i].count >= LEAST_FULL * longest]
+            del rows[: len(part)]
+            yield part
 
 
 def _of_chain(pieces: Sequence[Backbone], chain: str | None) -> list[Backbone]:

@@ -27,22 +27,23 @@ class ProteinRecipe(Recipe):
         network: its sizes.
         scale: standard deviation of coordinates, Å; set from the data. For points, what stands for it where
             the network bins distances.
-        told: share of chains that are trained with their secondary structure.
+        told: share of chains that are trained with their secondary structure, half of them with a part of it.
         motifs: share of chains that are trained with a part of them given.
-        lddt, bonds, distogram: weights of the auxiliary losses.
+        lddt, bonds, clashes, distogram: weights of the auxiliary losses.
         correlation: of the noise of neighbouring residues; 0 for noise that knows no chain.
     """
 
     domain: Literal["proteins"] = "proteins"
-    atoms: Atoms = "ca"
+    atoms: Atoms = "backbone"
     shortest: Length = 40
     longest: Length = 128
     network: Size = Size()
     scale: Annotated[float, Gt(0)] = 9.0
-    told: Share = 0.3
+    told: Share = 0.5
     motifs: Share = 0.2
-    lddt: Annotated[float, Ge(0)] = 0.5
+    lddt: Annotated[float, Ge(0)] = 2.0
     bonds: Annotated[float, Ge(0)] = 0.5
+    clashes: Annotated[float, Ge(0)] = 0.5
     distogram: Annotated[float, Ge(0)] = 0.1
     correlation: Annotated[float, Ge(0), Lt(1)] = 0.0
 
@@ -51,24 +52,25 @@ FLOW = ProteinRecipe(
     name="proteins-flow",
     path="linear",
     scaling="flow",
-    objective=Objective(Beta(1.0, 1.9)),
+    objective=Objective(Beta(1.0, 1.9, shift=1.5)),
     training=Training(
-        steps=8000,
+        steps=7650,
         batch_size=16,
         lr=2e-3,
-        muon=("blocks", "attention"),
+        muon=("blocks", "attention", "rounds"),
         validate_every=500,
         ema_widths=(0.05, 0.1),
         warmup=0.02,
     ),
     finetuning=Training(steps=1000, batch_size=16, lr=2e-4, validate_every=100),
-    sampling=Sampling(sampler="sde", steps=100, grid="logistic"),
+    sampling=Sampling(sampler="sde", steps=200, grid="logistic", guidance=2.0),
     summary="Draws backbones of small proteins: of a length, around a motif, with a secondary structure.",
-    limits="Up to 128 residues, with hardly any paired strands; nobody has expressed what it draws.",
+    limits="Up to 128 residues, with few paired strands; nobody has expressed what it draws.",
     licence="MIT",
 )
 POINTS = replace(
     FLOW,
+    training=replace(FLOW.training, steps=8000, muon=("blocks", "attention")),  # there are no rounds
     name="proteins-points",
     atoms="points",
     shortest=16,
@@ -76,6 +78,7 @@ POINTS = replace(
     told=0.0,
     lddt=0.0,
     bonds=0.0,
+    clashes=0.0,
     distogram=0.0,
     summary="Draws clouds of points in no order.",
     limits="A few hundred points: every pair of them is looked at.",

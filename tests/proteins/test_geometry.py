@@ -16,7 +16,7 @@ from domains.proteins.data import read
 from domains.proteins.dataset import rotations
 from domains.proteins.evaluation import baselines, metrics, reference, similarity
 from domains.proteins.evaluation.table import folds, histograms, mean, measured, table
-from domains.proteins.losses import bond_loss, distogram_loss, smooth_lddt
+from domains.proteins.losses import bond_loss, clash_loss, distogram_loss, smooth_lddt
 from zoo.errors import DataError
 
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "proteins"
@@ -398,21 +398,39 @@ def test_tm_scores_of_copies_turned_chains_and_strangers(helix):
     assert folds([a, b], [b])["folds per chain"].value == 1
 
 
-def test_losses_do_not_see_rotations_and_vanish_where_all_is_right():
+@pytest.mark.parametrize("atoms", [[1], [1, 0, 2, 3]], ids=["ca", "backbone"])
+def test_losses_do_not_see_rotations_and_vanish_where_all_is_right(atoms):
     generator = torch.Generator().manual_seed(0)
-    ca = torch.from_numpy(np.stack([one.ca[:40] for one in example().items[:3]]))
-    off = ca + torch.randn(ca.shape, generator=generator)
+    real = torch.from_numpy(np.stack([one.coords[:40, atoms] for one in example().items[:3]]))
+    off = real + torch.randn(real.shape, generator=generator)
     turns = rotations(3, generator)
-    moved = torch.einsum("bij,bnj->bni", turns, off) + 5
+    moved = torch.einsum("bij,bnaj->bnai", turns, off) + 5
     present = torch.ones(3, 40, dtype=torch.bool)
     torch.testing.assert_close(
-        smooth_lddt(moved, ca, present), smooth_lddt(off, ca, present), atol=1e-4, rtol=0
+        smooth_lddt(moved, real, present), smooth_lddt(off, real, present), atol=1e-4, rtol=0
     )
     torch.testing.assert_close(bond_loss(moved, present), bond_loss(off, present), atol=1e-4, rtol=0)
-    assert bond_loss(ca, present).max() < 1e-5
+    assert bond_loss(real, present).max() < 1e-4
     best = 1 - sum(1 / (1 + math.exp(-limit)) for limit in (0.5, 1, 2, 4)) / 4
-    assert smooth_lddt(ca, ca, present) == pytest.approx(np.full(3, best), abs=1e-3)
-    assert (smooth_lddt(off, ca, present) > best + 0.02).all()
+    assert smooth_lddt(real, real, present) == pytest.approx(np.full(3, best), abs=1e-3)
+    assert (smooth_lddt(off, real, present) > best + 0.02).all()
+
+
+def test_strands_that_lie_on_top_of_each_other_cost():
+    real = torch.from_numpy(np.stack([one.coords[:40, [1]] for one in example().items[:2]]))
+    present = torch.ones(2, 40, dtype=torch.bool)
+    assert clash_loss(real, present).max() < 0.02
+    ca = torch.zeros(1, 6, 1, 3)
+    ca[0, :, 0, 0] = torch.tensor([0.0, 3.8, 7.6, 7.6, 3.8, 0.5])  # there, and back on the same line
+    found = clash_loss(ca, torch.ones(1, 6, dtype=torch.bool))
+    assert found == pytest.approx(2 * (0.4 + 3.7 + 4.2 + 0.9) / 6)  # 0-4, 0-5, 1-4, 1-5, from both sides
+    none = clash_loss(ca, torch.tensor([[True, True, True, False, False, False]]))
+    assert none == 0
+
+
+def test_the_distogram_loss_is_the_cross_entropy_of_bins():
+    ca = torch.from_numpy(np.stack([one.ca[:40] for one in example().items[:3]]))
+    present = torch.ones(3, 40, dtype=torch.bool)
     bins = torch.bucketize(torch.cdist(ca, ca), torch.linspace(2, 22, 31))
     sure = 50.0 * torch.nn.functional.one_hot(bins, 32)
     assert distogram_loss(sure, ca, present).max() < 1e-4
@@ -420,11 +438,22 @@ def test_losses_do_not_see_rotations_and_vanish_where_all_is_right():
     assert even == pytest.approx(np.full(3, math.log(32)), abs=1e-4)
 
 
+def test_hydrogen_bonds_that_are_lost_cost_more_than_where_nothing_binds():
+    """Of a hairpin of strands: turned peptides leave all Cα where they are."""
+    strands = torch.from_numpy(example().items[1].coords[None, :40, [1, 0, 2, 3]])
+    present = torch.ones(1, 40, dtype=torch.bool)
+    turned = strands.clone()
+    turned[:, :, 1:] = 2 * strands[:, :, :1] - strands[:, :, 1:]
+    best = smooth_lddt(strands, strands, present)
+    torch.testing.assert_close(smooth_lddt(turned[:, :, :1], strands[:, :, :1], present), best)
+    assert smooth_lddt(turned, strands, present) > best + 0.05
+
+
 def test_losses_do_not_see_padding():
-    ca = torch.from_numpy(example().items[0].ca[None, :30])
-    off = ca + torch.randn(ca.shape, generator=torch.Generator().manual_seed(0))
-    wide = [torch.cat([one, torch.randn(1, 7, 3)], 1) for one in (off, ca)]
+    real = torch.from_numpy(example().items[0].coords[None, :30, [1, 0, 2, 3]])
+    off = real + torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+    wide = [torch.cat([one, torch.randn(1, 7, 4, 3)], 1) for one in (off, real)]
     present = torch.ones(1, 30, dtype=torch.bool)
     padded = torch.cat([present, torch.zeros(1, 7, dtype=torch.bool)], 1)
-    torch.testing.assert_close(smooth_lddt(*wide, padded), smooth_lddt(off, ca, present))
+    torch.testing.assert_close(smooth_lddt(*wide, padded), smooth_lddt(off, real, present))
     torch.testing.assert_close(bond_loss(wide[0], padded), bond_loss(off, present))

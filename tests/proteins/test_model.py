@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import zoo
-from domains.proteins import domain
+from domains.proteins import contigs, domain
 from domains.proteins import geometry as g
 from domains.proteins.backbone import Size
 from domains.proteins.chain import Backbone, Cloud
@@ -39,8 +39,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def whole():
-    return trained(replace(FLOW, atoms="backbone"), EXAMPLE, steps=5)
+def traces():
+    return trained(replace(FLOW, atoms="ca"), EXAMPLE, steps=5)
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +97,22 @@ def test_secondary_structure_and_guidance_change_what_is_drawn(model):
         for how in ({"secondary": letters}, {}, {"secondary": letters, "guidance": 4.0})
     )
     assert not alike(told, free) and not alike(told, more)
-    assert alike(model.sample(1, secondary=letters, guidance=1, steps=3)[0], told)
+    assert alike(model.sample(1, secondary=letters, guidance=2, steps=3)[0], told)  # the recipe's own
+    assert not alike(model.sample(1, secondary=letters, guidance=1, steps=3)[0], told)
     # a weight of 0 is the estimate that is told nothing
     assert alike(model.sample(1, secondary=letters, guidance=0, steps=3)[0], free, 0.02)
     assert alike(model.sample(1, secondary="-" * 20, guidance=4, steps=3)[0], free)
+    assert alike(model.sample(1, secondary="-" * 20, steps=3)[0], free)
     tuned = model.copy()
     tuned.recipe = replace(model.recipe, sampling=replace(model.recipe.sampling, guidance=4.0))
     assert alike(tuned.sample(1, secondary=letters, steps=3)[0], more)
-    each = tuned.sample(3, secondary=["-" * 12, "E" * 20, letters], steps=3, guidance=1)
+    each = tuned.sample(3, secondary=["-" * 12, "E" * 20, letters], steps=3, guidance=2)
     assert [len(one) for one in each] == [12, 20, 20]
     assert alike(each[2], model.sample(3, secondary=letters, steps=3)[2], 0.02)
     assert not alike(each[1], model.sample(3, secondary=letters, steps=3)[1])
 
 
-@pytest.mark.parametrize("kind", ["model", "whole"])
+@pytest.mark.parametrize("kind", ["model", "traces"])
 def test_a_motif_is_kept_exactly(kind, request, tmp_path):
     model = request.getfixturevalue(kind)
     chain = Backbone(EXAMPLE.items[1].coords + np.array([50, -20, 7]), "ACDEFGHIKL" + "M" * 34)
@@ -273,7 +275,7 @@ def test_a_plot_shows_torsions_and_contacts(tmp_path):
     assert [one.name for one in (tmp_path / "new").iterdir()] == ["a.png"]
 
 
-def test_what_is_asked_alike_is_drawn_together(model, monkeypatch):
+def test_what_is_of_about_the_same_length_is_drawn_together(model, monkeypatch):
     sizes = []
     original = type(model).draw
 
@@ -282,8 +284,17 @@ def test_what_is_asked_alike_is_drawn_together(model, monkeypatch):
         return original(self, members, *args, **how)
 
     monkeypatch.setattr(type(model), "draw", counted)
-    model._draw([Asked(8), Asked(9), Asked(8)], 0, None, None, steps=1, sampler=None)
-    assert sizes == [2, 1]
+    chain = EXAMPLE.items[0]
+    lengths = [20, 40, 21, 17, 12]
+    found = model.sample(5, length=lengths, steps=3, seed=1)
+    assert sizes == [1, 3, 1] and [len(one) for one in found] == lengths
+    alone = [model._draw([Asked(n)], 1, None, None, steps=3, sampler=None)[0] for n in lengths[:1]]
+    assert alike(alone[0], found[0], 0.02)
+    sizes.clear()
+    kept = [contigs.parsed(one, [chain]).laid_out(np.random.default_rng(0)) for one in ("5/A1-20", "6/A1-19")]
+    asked = [Asked(len(one.kept), one) for one in (*kept, kept[0])]
+    model._draw(asked, 0, None, None, steps=1, sampler=None)
+    assert sizes == [2, 1]  # what is kept of these stands at other places
 
 
 def run(*args):

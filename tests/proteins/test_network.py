@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from domains.proteins import domain
+from domains.proteins import domain, neighbours
 from domains.proteins.adapter import ProteinAdapter, restored, spread
-from domains.proteins.backbone import Size, frames, surroundings
+from domains.proteins.backbone import Size
 from domains.proteins.chain import Backbone, Cloud
 from domains.proteins.data import Chains
 from domains.proteins.dataset import rotations
-from domains.proteins.denoiser import Drawing, centred, correlated
+from domains.proteins.denoiser import Drawing, Ragged, centred, correlated
+from domains.proteins.frames import frames, peptide_frames, surroundings
 from domains.proteins.recipes import FLOW, POINTS
+from zoo.engine import Members
 from zoo.errors import DataError
 from zoo.loading import build
 
@@ -104,10 +106,14 @@ def test_short_chains_can_have_a_part_given(made):
 def test_secondary_structure_is_told_of_some(made):
     pytest.importorskip("pydssp", reason="needs the extra proteins")
     batch = data(made, told=0.5, motifs=0.0).batch(200, generator())
-    told = batch.cond["secondary"].any(1)
+    letters, present = batch.cond["secondary"], batch.cond["present"]
+    told = letters.any(1)
     assert told.float().mean() == pytest.approx(0.5, abs=0.1)
-    assert (batch.cond["secondary"][told] > 0)[batch.cond["present"][told]].all()
-    assert (batch.cond["secondary"][~batch.cond["present"]] == 0).all()
+    wholly = (letters > 0).sum(1) == present.sum(1)
+    assert wholly.float().mean() == pytest.approx(0.25, abs=0.1)  # of the others, a piece or all but a piece
+    changes = ((letters[:, 1:] > 0) != (letters[:, :-1] > 0)).sum(1)
+    assert changes.max() <= 3 and 0.1 < ((letters > 0).sum(1) / present.sum(1))[told & ~wholly].mean() < 0.9
+    assert (letters[~present] == 0).all()
 
 
 def test_noise_is_centred_under_the_mask():
@@ -131,6 +137,16 @@ def test_noise_is_placed_in_sampling_as_in_training(made):
     all_of_it = everywhere[..., None].expand_as(noise)
     assert torch.equal(Drawing(denoiser).colour(noise), centred(noise, everywhere, all_of_it))
     assert torch.equal(Drawing(denoiser, whole=False).colour(noise), noise)
+
+
+def test_noise_of_a_shorter_chain_does_not_depend_on_the_longer_ones(made):
+    _, adapter, denoiser = made
+    together, alone = Ragged(3, (5, 2), (40, 17)), Members(3, (2,))
+    for _ in range(2):
+        noise, own = together.normal((40, adapter.values)), alone.normal((17, adapter.values))
+        assert torch.equal(noise[1, :17], own[0]) and not noise[1, 17:].any() and noise[0].all()
+        placed = Drawing(denoiser).colour(noise)[1, :17]
+        torch.testing.assert_close(placed, Drawing(denoiser).colour(own)[0])
 
 
 def test_correlated_noise_has_unit_variance_and_the_correlation_asked_for():
@@ -198,7 +214,9 @@ def test_the_loss_of_a_chain_does_not_depend_on_the_rest_of_its_batch(made):
 def test_the_loss_of_coordinates_is_the_objectives(made):
     """With F = 0 the error of flow is that of the target ε − x, and other weights scale it."""
     recipe, _, _ = made
-    plain = build(domain, replace(recipe, lddt=0.0, bonds=0.0, distogram=0.0), seed=0).eval()  # F = 0
+    plain = build(
+        domain, replace(recipe, lddt=0.0, bonds=0.0, clashes=0.0, distogram=0.0), seed=0
+    ).eval()  # F = 0
     batch = data(made, motifs=0.0).batch(3, generator())
     t, noise = torch.full((3,), 0.25), torch.randn(batch.x.shape, generator=generator(2))
     present = batch.cond["present"]
@@ -208,7 +226,12 @@ def test_the_loss_of_coordinates_is_the_objectives(made):
     wanted = [((e - x).square()[m]).mean() for e, x, m in zip(own, batch.x, there, strict=True)]
     torch.testing.assert_close(found, torch.stack(wanted))  # flow: F estimates ε − x
     recipe = replace(
-        recipe, objective=replace(recipe.objective, weight="edm"), lddt=0.0, bonds=0.0, distogram=0.0
+        recipe,
+        objective=replace(recipe.objective, weight="edm"),
+        lddt=0.0,
+        bonds=0.0,
+        clashes=0.0,
+        distogram=0.0,
     )
     other = build(domain, recipe, seed=0).eval()
     edm = other.loss_at(other.encode(batch.cond, None), batch.x, batch.mask, t, noise)
@@ -240,11 +263,35 @@ def test_self_conditioning_is_trained_and_used(made):
     plain = losses()
     changed = sum(abs(a - b) > 1e-6 for a, b in zip(trained, plain, strict=True))
     assert 2 <= changed <= 10  # about half
-    memory, t = Drawing(denoiser), torch.full((2,), 0.5)
+    memory, t = Drawing(denoiser), torch.full((2,), 0.3)
     first, second = (memory(batch.x, t, batch.cond, batch.mask) for _ in range(2))
     assert torch.equal(first, denoiser(batch.x, t, batch.cond, batch.mask))
     assert torch.equal(second, denoiser(batch.x, t, batch.cond | {"estimate": first}, batch.mask))
     assert not torch.equal(first, second)
+    early = torch.full((2,), 0.8)
+    alone = denoiser(batch.x, early, batch.cond, batch.mask)
+    assert torch.equal(memory(batch.x, early, batch.cond, batch.mask), alone)
+
+
+def test_a_state_that_is_trained_on_may_be_a_step_of_a_sampler_from_a_noisier_one(made):
+    recipe, _, denoiser = made
+    plain = replace(recipe, lddt=0.0, bonds=0.0, clashes=0.0, distogram=0.0)
+    own = build(domain, plain, seed=0).eval()
+    own.load_state_dict(denoiser.state_dict())
+    batch, t = data(made, motifs=0.3).batch(4, generator()), torch.tensor([0.1, 0.3, 0.6, 0.9])
+    noise = torch.randn(batch.x.shape, generator=generator(1))
+    drawn = batch.mask.expand_as(batch.x)
+    with torch.no_grad():
+        cond = batch.cond | {"step": torch.full((4,), 0.4)}
+        found = own.loss_at(own.encode(cond, None), batch.x, batch.mask, t, noise)
+        before, told = torch.tensor([0.1 / 0.6, 0.5, 0.6, 0.9]), torch.tensor([1.0, 1, 0, 0])
+        noisier = own.path.corrupt(batch.x, before, centred(noise, batch.cond["present"], drawn))
+        noisier = torch.where(drawn, noisier, batch.x)
+        estimate = own(noisier, before, batch.cond, drawn)
+        x_t = torch.where(drawn, own.path.step(noisier, estimate, before, t), batch.x)
+        x_hat = own(x_t, t, batch.cond | {"estimate": estimate * told[:, None, None]}, drawn)
+    error = ((x_hat - batch.x) / t[:, None, None]).square()  # flow: 1/c_out² = 1/σ²
+    torch.testing.assert_close(found, own.mean(error, drawn, None), rtol=1e-4, atol=1e-4)
 
 
 def seen(ca, present):
@@ -279,6 +326,68 @@ def test_what_a_residue_sees_nearby_ends_where_the_chain_does():
     assert seen(ca[:, :4], alone[:, :4]).shape[-1] == seen(ca, alone).shape[-1]
     nothing = seen(torch.zeros_like(ca), alone)  # before there is an estimate
     assert (nothing == 0).all()
+
+
+def test_the_frame_of_a_residue_is_that_of_its_own_atoms():
+    atoms = torch.tensor([[0.0, 0, 0], [-1, 1, 0], [1, 1, 0], [2, 1, 0]])  # CA, N, C, O
+    axes = peptide_frames(atoms[None, None])[0, 0]
+    torch.testing.assert_close(axes, torch.eye(3))  # from N to C, and to the side where these lie
+    turn = rotations(1, generator())[0]
+    torch.testing.assert_close(peptide_frames((atoms @ turn.T)[None, None])[0, 0], turn)
+
+
+def near(atoms, noisy, present, nearest=6):
+    return neighbours.surroundings(noisy, atoms, present, nearest)
+
+
+def test_who_is_near_is_seen_in_a_frame_that_turns_with_the_residue():
+    chains = [one.coords[:40, [1, 0, 2, 3]] for one in EXAMPLE.items[:2]]
+    atoms, present = torch.from_numpy(np.stack(chains)).float(), torch.ones(2, 40, dtype=torch.bool)
+    atoms = atoms + 0.1 * torch.randn(atoms.shape, generator=generator(2))  # no two equally near
+    noisy, turns = atoms + torch.randn(atoms.shape, generator=generator()), rotations(2, generator(1))
+    axes, who, there, seen, apart = near(atoms, noisy, present)
+    assert who.shape == (2, 40, 6) and there.all()
+    away = torch.cdist(atoms[:, :, 0], atoms[:, :, 0])
+    furthest = away.gather(2, who).amax(2)
+    assert (((away <= furthest[..., None]).sum(2) - 1) == 6).all()  # beside itself, six: the nearest
+    assert torch.equal(apart - neighbours.APART, who - torch.arange(40)[:, None])
+
+    def moved(points):
+        return torch.einsum("bij,bnaj->bnai", turns, points) + 5
+
+    found = near(moved(atoms), moved(noisy), present)
+    assert torch.equal(found[1], who)
+    torch.testing.assert_close(found[3], seen, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[0], turns[:, None] @ axes, atol=1e-4, rtol=0)
+    first = seen[0, 0, 0, :3] * neighbours.UNIT  # of the nearest to the first: where its Cα lies
+    torch.testing.assert_close(
+        axes[0, 0] @ first, atoms[0, who[0, 0, 0], 0] - atoms[0, 0, 0], atol=1e-3, rtol=0
+    )
+    mirror = torch.tensor([1.0, 1, -1])
+    assert (near(atoms * mirror, noisy * mirror, present)[3] - seen).abs().max() > 0.1
+
+
+def test_who_is_near_is_never_padding():
+    atoms = torch.from_numpy(EXAMPLE.items[0].coords[None, :5, [1, 0, 2, 3]]).float()
+    wide = torch.cat([atoms, torch.zeros(1, 30, 4, 3)], 1)
+    present = torch.arange(35)[None] < 5
+    _, who, there, seen, _ = near(wide, wide, present)
+    assert torch.equal(there.sum(2)[0], torch.tensor([4] * 5 + [0] * 30))
+    assert (who[there] < 5).all() and (seen[~there] == 0).all()
+
+
+def test_coordinates_are_worked_on_in_full_under_autocast(made):
+    _, _, denoiser = made
+    batch = data(made, motifs=0.0).batch(2, generator())
+    t = torch.full((2,), 0.05)
+    x_t = denoiser.path.corrupt(batch.x, t, torch.randn(batch.x.shape, generator=generator()))
+    with torch.no_grad():
+        full = denoiser(x_t, t, batch.cond, batch.mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = denoiser(x_t, t, batch.cond, batch.mask)
+    assert half.dtype == torch.float32
+    error = (half - full)[batch.cond["present"]].std() / (full - x_t)[batch.cond["present"]].std()
+    assert error < 0.05
 
 
 def test_a_turned_chain_is_denoised_alike_and_its_mirror_image_is_not(made):
@@ -329,7 +438,7 @@ def test_points_have_no_order():
         torch.testing.assert_close(
             denoiser(x[:, order], t, cond), denoiser(x, t, cond)[:, order], atol=1e-4, rtol=1e-4
         )
-    ordered = build(domain, replace(FLOW, network=SMALL), seed=0)
+    ordered = build(domain, replace(FLOW, atoms="ca", network=SMALL), seed=0)
     for parameter in ordered.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator(3))
     assert (ordered(x[:, order], t, cond) - ordered(x, t, cond)[:, order]).abs().max() > 1e-3
@@ -377,9 +486,9 @@ def test_states_of_adapters_that_make_no_sense(fields, told):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"bonds": 0.5}, "bonds, told and correlation must be 0"),
-        ({"told": 0.5}, "bonds, told and correlation must be 0"),
-        ({"correlation": 0.5}, "bonds, told and correlation must be 0"),
+        ({"bonds": 0.5}, "bonds, clashes, told and correlation must be 0"),
+        ({"told": 0.5}, "bonds, clashes, told and correlation must be 0"),
+        ({"correlation": 0.5}, "bonds, clashes, told and correlation must be 0"),
         ({"shortest": 300}, "shortest is 300, longest 256"),
         ({"scaling": "eps"}, "undefined on the path"),
     ],
