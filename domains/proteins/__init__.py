@@ -5,7 +5,8 @@ Plain clouds of points go the same way.
 data/         structure files, packed sets, clouds; which of them are alike
 chain.py      a backbone or a cloud, what goes in and comes out
 geometry.py   angles, superposition, atoms from other atoms; rebuild.py: N, C and O from Cα
-backbone.py   the network; denoiser.py and losses.py: how it is trained
+backbone.py   the network; neighbours.py: its rounds that refine; frames.py: how chains and residues are seen
+denoiser.py   how it is trained and drawn from; losses.py: what is trained beside coordinates
 recipes.py    how the models are made
 adapter.py    between Å and what the network sees
 dataset.py    training batches

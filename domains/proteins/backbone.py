@@ -20,16 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.proteins.frames import REACH, frames, in_full, poses, surroundings, turned
-from domains.proteins.neighbours import Round
+from domains.proteins.neighbours import APART, UNIT, Round
 from zoo.nn import Attention, FourierFeatures, ModulatedBlock, start_at_zero
 
 Width = Annotated[int, Ge(8), Le(4096)]
 
-APART = 32  # residues along the chain that are told from more
 EDGES = torch.linspace(2.0, 22.0, 21)  # Å between bins of distances
 SECONDARY = 4  # unknown, helix, strand, neither
 DISTOGRAM = 32  # bins of the distances that are predicted, 2 to 22 Å and beyond
-NEARBY = 8.0  # Å: the unit of what is seen there
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ class Network(nn.Module):
         h = h + self.secondary(cond["secondary"])
         axes = None
         if self.ordered:
-            both = torch.stack([x, estimate]) * (self.scale / NEARBY)
+            both = torch.stack([x, estimate]) * (self.scale / UNIT)
             axes = frames(both[..., :3], present)
             h = h + self.embed_near(surroundings(both, axes, present))
         pair = self.pairs(x, estimate)

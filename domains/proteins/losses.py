@@ -4,6 +4,8 @@ References: Abramson et al. 2024 (AlphaFold 3), algorithm 27, for the smooth LDD
 (Proteina) for the distogram.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,10 +16,19 @@ from domains.proteins.frames import in_full
 
 NEAR, BINDING = 15.0, 8.0  # Å within which distances count: of Cα, of N and O
 CLOSEST = 4.2  # Å between Cα: in real chains, one pair in a hundred residues is nearer
+
+
+def _across(a: float, b: float, angle: float) -> float:
+    """The distance of two atoms that are bound to a third."""
+    return math.sqrt(a**2 + b**2 - 2 * a * b * math.cos(angle))
+
+
 # of atoms in the order CA, N, C, O: one of a residue, one of the same or the next, and their distance, Å
 BONDS = (
     (1, 0, 0, g.N_CA), (0, 2, 0, g.CA_C), (2, 3, 0, g.C_O), (2, 1, 1, g.C_N),
-    (1, 2, 0, 2.46), (0, 3, 0, 2.40), (0, 1, 1, 2.43), (2, 0, 1, 2.43), (3, 1, 1, 2.25), (0, 0, 1, g.CA_CA),
+    (1, 2, 0, _across(g.N_CA, g.CA_C, g.N_CA_C)), (0, 3, 0, _across(g.CA_C, g.C_O, g.CA_C_O)),
+    (0, 1, 1, _across(g.CA_C, g.C_N, g.CA_C_N)), (2, 0, 1, _across(g.C_N, g.N_CA, g.C_N_CA)),
+    (3, 1, 1, _across(g.C_O, g.C_N, 2 * math.pi - g.CA_C_O - g.CA_C_N)), (0, 0, 1, g.CA_CA),
 )  # fmt: skip
 
 

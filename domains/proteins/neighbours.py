@@ -15,7 +15,7 @@ from domains.proteins.frames import frames, in_full, peptide_frames
 from zoo.nn import ModulatedBlock, start_at_zero
 
 APART = 32  # residues along the chain that are told from more
-UNIT = 8.0  # Å: the unit of what is seen
+UNIT = 8.0  # Å: of what is seen in a residue's frame
 CENTRES = torch.linspace(2.0, 17.0, 16)  # Å: of the hats that tell distances
 
 
