@@ -20,22 +20,24 @@ MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of a Newton-Schulz step, by Jordan et al.: steep at 0
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U Vᵀ of a matrix U S Vᵀ, in bfloat16: all singular values near 1, by Newton-Schulz steps."""
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About U Vᵀ of matrices U S Vᵀ, (K, m, n), in bfloat16: singular values near 1, by Newton-Schulz."""
     a, b, c = QUINTIC
-    x = matrix.bfloat16()
-    x = x.T if len(matrix) > matrix.shape[1] else x
-    x = x / x.norm().clamp(min=1e-7)
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if len(matrix) > matrix.shape[1] else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
     """The steps of `torch.optim.Muon`, for matrices that may be sharded.
 
     Momentum and weights stay sharded; what is made orthogonal must be whole, and is put together once a step.
+    Matrices of one shape are made so together: a network has many, and each takes fifteen small products.
     """
 
     def __init__(self, matrices: Iterable[Tensor], lr: float, weight_decay: float) -> None:
@@ -45,16 +47,24 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] (no closure)
         for group in self.param_groups:
             rate, decay = group["lr"], group["weight_decay"]
+            alike: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
-                momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
-                update = orthogonal(parallel.whole(matrix.grad.lerp(momentum, MOMENTUM)))
-                matrix.mul_(1 - rate * decay)
-                matrix.add_(parallel.like(update, matrix), alpha=-rate * (0.2 * max(matrix.shape) ** 0.5))
+                if matrix.grad is not None:
+                    alike.setdefault(matrix.shape, []).append(matrix)
+            for shape, matrices in alike.items():
+                updates = orthogonal(torch.stack([self._nesterov(matrix) for matrix in matrices]))
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.mul_(1 - rate * decay)
+                    matrix.add_(parallel.like(update, matrix), alpha=-rate * (0.2 * max(shape) ** 0.5))
+
+    def _nesterov(self, matrix: Tensor) -> Tensor:
+        """The gradient with momentum, whole."""
+        assert matrix.grad is not None
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
+        return parallel.whole(matrix.grad.lerp(momentum, MOMENTUM))
 
 
 class Optimizer:

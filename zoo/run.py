@@ -150,9 +150,9 @@ class Run:
             self.scale = replace(self.scale, compile=False)
             self.compiled.close()
             own = self._differentiate(batches)
-        loss = parallel.total(own.item())[0] / processes.size()
-        clipped = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip)
-        norm = parallel.whole(clipped).item()
+        clipped = parallel.whole(torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip))
+        own, norm = torch.stack([own, clipped]).tolist()  # the one time in a step that a GPU is waited for
+        loss = parallel.total(own)[0] / processes.size()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(
                 f"training diverged at step {k + 1}: the loss is {loss:.4g}, the gradient's norm "

@@ -2,7 +2,7 @@
 
 Plain clouds of points go the same way.
 
-data/         structure files, packed sets, clouds; which of them are alike
+data/         structure files, packed sets, clouds; which of them are alike; pieces of long ones
 chain.py      a backbone or a cloud, what goes in and comes out
 geometry.py   angles, superposition, atoms from other atoms; rebuild.py: N, C and O from Cα
 backbone.py   the network; neighbours.py: its rounds that refine; frames.py: how chains and residues are seen
@@ -113,27 +113,37 @@ class Proteins(Domain):
     ) -> "ProteinItems":
         from domains.proteins.dataset import ProteinItems
 
-        chains = self.chains(source, recipe)
+        everything = self._found(source, recipe)
+        chains = _fitting(everything, recipe)
         if adapter is not None and split == "train" and chains.notes:
             some = "; ".join(chains.notes[:5])
             warnings.warn(f"left out or cut ({len(chains.notes)}): {some}", stacklevel=2)
-        return ProteinItems(side(chains, split), recipe, adapter)
+        chosen = side(chains, split)
+        if split == "train" and recipe.atoms != "points":
+            return ProteinItems(
+                chosen, recipe, adapter, unlike(everything, side(chains, "validation"), recipe)
+            )
+        return ProteinItems(chosen, recipe, adapter)
 
     def chains(self, source: Any, recipe: ProteinRecipe) -> "Chains":
-        """The chains, or clouds, of a source; None for the recipe's own, below ZOO_DATA.
+        """The chains of the recipe's lengths, or clouds, of a source; None for its own, below ZOO_DATA.
 
         Raises:
             DataError: if there are none.
         """
+        return _fitting(self._found(source, recipe), recipe)
+
+    def _found(self, source: Any, recipe: ProteinRecipe) -> "Chains":
+        """Chains of any length."""
         from domains.proteins.data import read
         from domains.proteins.data.known import known
 
         clouds = recipe.atoms == "points"
         if source is not None:
-            return read(source, recipe.shortest, None if clouds else recipe.longest, clouds=clouds)
+            return read(source, clouds=clouds)
         if clouds:
             raise DataError("this recipe has no data of its own: give clouds, .npz, .xyz or .ply")
-        return known(recipe.shortest, recipe.longest)
+        return known()
 
     def adapter(self, recipe: ProteinRecipe, dataset: "ProteinItems") -> ProteinAdapter:
         items = dataset.chains.items
@@ -238,6 +248,28 @@ class Proteins(Domain):
         files = [one.to_pdb(folder / f"proteins-{i}.pdb") for i, one in enumerate(drawn)]
         pictures = [traces(drawn, folder / "proteins.png"), folder / "proteins-angles.png"]
         return [*files, *pictures, folder / "proteins.html"]
+
+
+def _fitting(chains: "Chains", recipe: ProteinRecipe) -> "Chains":
+    """Those of the recipe's lengths; larger clouds fit as well.
+
+    Raises:
+        DataError: if there are none.
+    """
+    from domains.proteins.data import read
+
+    clouds = recipe.atoms == "points"
+    return read(chains, recipe.shortest, None if clouds else recipe.longest, clouds=clouds)
+
+
+def unlike(chains: "Chains", held: "Chains", recipe: ProteinRecipe) -> Sequence[Backbone]:
+    """The chains longer than those of the recipe that are like none of those held out."""
+    from domains.proteins.data import clusters
+
+    long = [one for one in chains.items if len(one) > recipe.longest]
+    named = clusters((*long, *held.items))
+    apart = set(named[len(long) :])
+    return [one for one, name in zip(long, named[: len(long)], strict=True) if name not in apart]
 
 
 def side(chains: "Chains", split: Split) -> "Chains":

@@ -25,7 +25,7 @@ from zoo.nn import Attention, FourierFeatures, ModulatedBlock, start_at_zero
 
 Width = Annotated[int, Ge(8), Le(4096)]
 
-EDGES = torch.linspace(2.0, 22.0, 21)  # Å between bins of distances
+EDGES = (2.0, 22.0, 21)  # Å, the first and the last between bins of distances, and how many
 SECONDARY = 4  # unknown, helix, strand, neither
 DISTOGRAM = 32  # bins of the distances that are predicted, 2 to 22 Å and beyond
 
@@ -102,8 +102,8 @@ class Network(nn.Module):
             self.out_near = nn.Linear(size.width, 2 * values)
             start_at_zero(self.out_near)
         self.apart = nn.Embedding(2 * APART + 1, size.pair)
-        self.near = nn.Embedding(len(EDGES) + 1, size.pair)
-        self.nearer = nn.Embedding(len(EDGES) + 1, size.pair)
+        self.near = nn.Embedding(EDGES[-1] + 1, size.pair)
+        self.nearer = nn.Embedding(EDGES[-1] + 1, size.pair)
         self.pair = nn.Sequential(nn.LayerNorm(size.pair), nn.Linear(size.pair, size.pair), nn.GELU())
         attention = [Attention(size.width) for _ in range(size.depth)]
         self.attention = nn.ModuleList(attention)
@@ -191,4 +191,4 @@ def unturned(axes: Tensor, near: Tensor) -> Tensor:
 @in_full
 def binned(ca: Tensor) -> Tensor:
     """The bins of distances between points (B, N, 3), Å: (B, N, N)."""
-    return torch.bucketize(torch.cdist(ca, ca), EDGES.to(ca))
+    return torch.bucketize(torch.cdist(ca, ca), torch.linspace(*EDGES, device=ca.device))

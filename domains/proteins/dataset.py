@@ -2,10 +2,14 @@
 secondary structure told.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from domains.proteins.adapter import ProteinAdapter
+from domains.proteins.chain import Backbone
 from domains.proteins.data import Chains, clusters
+from domains.proteins.data.pieces import pieces
 from domains.proteins.evaluation.secondary import library
 from domains.proteins.recipes import ProteinRecipe
 from zoo.domain import Dataset
@@ -21,23 +25,36 @@ class ProteinItems(Dataset):
     The conditions are `present`, true where x is no padding, and `secondary`, (B, longest) each. The mask is
     true where to draw: neither given nor padding.
 
+    Args:
+        chains: of a length that the recipe draws.
+        long: longer ones, of which compact pieces are trained on too.
+
     Raises:
         MissingExtraError: without pydssp, if the recipe tells of secondary structure.
     """
 
-    def __init__(self, chains: Chains, recipe: ProteinRecipe, adapter: ProteinAdapter | None) -> None:
+    def __init__(
+        self,
+        chains: Chains,
+        recipe: ProteinRecipe,
+        adapter: ProteinAdapter | None,
+        long: Sequence[Backbone] = (),
+    ) -> None:
         self.chains, self.recipe, self.adapter = chains, recipe, adapter
         self.sources = chains.sources
         if recipe.told:
             library()
+        cut = list(pieces(long, recipe.shortest, recipe.longest))
+        self.items = [*chains.items, *(piece for _, piece in cut)]
+        named = clusters((*chains.items, *long))
         groups: dict[str, list[int]] = {}
-        for i, cluster in enumerate(clusters(chains.items)):
-            groups.setdefault(cluster, []).append(i)
-        self.groups = list(groups.values())  # a cluster is drawn, then a chain of it
+        for i, whole in enumerate([*range(len(chains)), *(len(chains) + place for place, _ in cut)]):
+            groups.setdefault(named[whole], []).append(i)
+        self.groups = list(groups.values())  # a cluster is drawn, then a chain of it, or a piece of one
         self._secondary: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self.chains)
+        return len(self.items)
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         assert self.adapter is not None
@@ -49,7 +66,7 @@ class ProteinItems(Dataset):
         chosen = sorted((group[draw(len(group))] for group in groups), key=self._length)
         first = size * draw(ALIKE)
         chosen = chosen[first : first + size]
-        encoded = [self.adapter.encode(self.chains.items[i]) for i in chosen]
+        encoded = [self.adapter.encode(self.items[i]) for i in chosen]
         if self.recipe.atoms == "points":  # in no order: any of them, so that no cloud is too large
             most = self.recipe.longest
             encoded = [one[torch.randperm(len(one), generator=generator)[:most]] for one in encoded]
@@ -82,12 +99,12 @@ class ProteinItems(Dataset):
         return Batch(x, {"present": present, "secondary": secondary}, drawn[..., None])
 
     def _length(self, i: int) -> int:
-        return len(self.chains.items[i])
+        return len(self.items[i])
 
     def secondary(self, i: int) -> torch.Tensor:
         """Secondary structure of a chain, (residues,)."""
         if i not in self._secondary:
-            found = self.chains.items[i].secondary
+            found = self.items[i].secondary
             self._secondary[i] = torch.tensor([LETTERS[letter] for letter in found])
         return self._secondary[i]
 

@@ -59,9 +59,10 @@ class ProteinDenoiser(NetworkDenoiser):
         the network learns to see that (self-conditioning, Chen et al. 2023, by states of its own making).
         """
         coin, share = torch.rand(2, generator=generator, device=generator.device).tolist()
-        step = LONGEST_STEP * share if self.training and coin < KNOWN else 0.0
-        told = {"step": torch.full((len(batch.x),), step, device=batch.x.device)}
-        return super().loss(replace(batch, cond=batch.cond | told), generator)
+        if self.training and coin < KNOWN:
+            step = torch.full((len(batch.x),), LONGEST_STEP * share, device=batch.x.device)
+            batch = replace(batch, cond=batch.cond | {"step": step})
+        return super().loss(batch, generator)
 
     def loss_at(
         self,
@@ -76,10 +77,11 @@ class ProteinDenoiser(NetworkDenoiser):
         drawn = (present[..., None] if mask is None else mask[..., :1]).expand_as(x)
         alpha, sigma = self.path.scales(expand(t, x))
         noise = centred(self.colour(noise), present, drawn)
-        step = cond.pop("step", torch.zeros(())) * (t <= SURE)
-        before = t / (1 - step)
-        x_t = torch.where(drawn, self.path.corrupt(x, before, noise), x)
-        if step.any():
+        if (step := cond.pop("step", None)) is None:
+            x_t = torch.where(drawn, self.path.corrupt(x, t, noise), x)
+        else:
+            before = t / (1 - step * (t <= SURE))
+            x_t = torch.where(drawn, self.path.corrupt(x, before, noise), x)
             with torch.no_grad():
                 found = self(x_t, before, cond, drawn)
                 x_t = torch.where(drawn, self.path.step(x_t, found, before, t), x)

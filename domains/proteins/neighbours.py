@@ -16,7 +16,7 @@ from zoo.nn import ModulatedBlock, start_at_zero
 
 APART = 32  # residues along the chain that are told from more
 UNIT = 8.0  # Å: of what is seen in a residue's frame
-CENTRES = torch.linspace(2.0, 17.0, 16)  # Å: of the hats that tell distances
+CENTRES = (2.0, 17.0, 16)  # Å: the first and the last of the hats that tell distances, and how many
 
 
 class Round(nn.Module):
@@ -32,7 +32,7 @@ class Round(nn.Module):
         super().__init__()
         self.nearest, self.atoms = nearest, atoms
         distances = 3 if atoms > 1 else 1
-        self.embed = nn.Linear(9 * atoms + 9 + distances * len(CENTRES), edge)
+        self.embed = nn.Linear(9 * atoms + 9 + distances * CENTRES[-1], edge)
         self.apart = nn.Embedding(2 * APART + 1, edge)
         self.norm = nn.LayerNorm(width)
         self.own, self.other = nn.Linear(width, edge), nn.Linear(width, edge)
@@ -73,8 +73,10 @@ def moved(axes: Tensor, move: Tensor) -> Tensor:
 
 def gathered(values: Tensor, near: Tensor) -> Tensor:
     """Of values (B, N, *), those of residues near (B, N, K): (B, N, K, *)."""
-    batch = torch.arange(len(values), device=values.device)[:, None, None]
-    return values[batch, near]
+    count = values.shape[1]
+    first = torch.arange(len(values), device=values.device)[:, None, None] * count
+    # by rows of one table: the gradient is a sum by index, for which nothing need be sorted
+    return values.flatten(0, 1).index_select(0, (near + first).flatten()).unflatten(0, near.shape)
 
 
 @in_full
@@ -90,7 +92,8 @@ def surroundings(
 
     Returns:
         Axes of residues, (B, N, 3, 3), in columns; which are near, (B, N, K); whether these are there at
-        all; what is seen of each, (B, N, K, features); how far along the chain, (B, N, K), from 0.
+        all; what is seen of each, (B, N, K, features), anything where it is not; how far along the chain,
+        (B, N, K), from 0.
     """
     count, ca = estimate.shape[1], estimate[:, :, 0]
     axes = peptide_frames(estimate) if estimate.shape[2] > 1 else frames(ca, present)
@@ -106,8 +109,9 @@ def surroundings(
     if estimate.shape[2] > 1:  # of hydrogen bonds: N and O
         own, of_other = estimate[:, :, None], other[:, :, :, 0]
         lengths += [(own[..., a, :] - of_other[..., b, :]).norm(dim=-1) for a, b in ((1, 3), (3, 1))]
-    hats = (1 - (torch.stack(lengths, -1)[..., None] - CENTRES.to(ca)).abs()).clamp(min=0)
+    centres = torch.linspace(*CENTRES, device=ca.device)
+    hats = (1 - (torch.stack(lengths, -1)[..., None] - centres).abs()).clamp(min=0)
     seen = torch.cat([inside.flatten(3) / UNIT, back.flatten(3) / UNIT, turn.flatten(3), hats.flatten(3)], -1)
     at = torch.arange(count, device=ca.device)
     apart = (near - at[:, None]).clamp(-APART, APART) + APART
-    return axes, near, there, seen * there[..., None], apart
+    return axes, near, there, seen, apart

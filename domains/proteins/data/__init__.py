@@ -77,6 +77,8 @@ def read(source: Any, shortest: int = 1, longest: int | None = None, *, clouds: 
 
 
 def _named(source: Any) -> str:
+    if isinstance(source, Chains) and source.sources:
+        return source.sources[0].name
     if isinstance(source, list | tuple) and len(source):
         first, *others = source
         return f"{_named(first)} and {len(others)} more" if others else _named(first)

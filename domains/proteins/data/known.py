@@ -28,7 +28,7 @@ TEST = "ts50"  # what the files call the collection
 ONE_IN = 10  # other clusters are for tests too
 
 
-def known(shortest: int, longest: int, *, tests: bool = False) -> Chains:
+def known(shortest: int = 1, longest: int | None = None, *, tests: bool = False) -> Chains:
     """The chains of `shortest` to `longest` residues: those to train and validate on, or those for tests.
 
     Raises:
