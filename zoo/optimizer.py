@@ -16,6 +16,11 @@ from zoo import parallel
 from zoo.domain import Training
 from zoo.errors import TrainingError
 
+# on many tensors in one call, as torch.optim does it: for small ones, calls take longer than arithmetic
+add_: Any = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
+lerp: Any = torch._foreach_lerp  # pyright: ignore[reportPrivateImportUsage]
+lerp_: Any = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
+mul_: Any = torch._foreach_mul_  # pyright: ignore[reportPrivateImportUsage]
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of a Newton-Schulz step, by Jordan et al.: steep at 0
 
@@ -52,19 +57,21 @@ class Muon(torch.optim.Optimizer):
                 if matrix.grad is not None:
                     alike.setdefault(matrix.shape, []).append(matrix)
             for shape, matrices in alike.items():
-                updates = orthogonal(torch.stack([self._nesterov(matrix) for matrix in matrices]))
-                for matrix, update in zip(matrices, updates, strict=True):
-                    matrix.mul_(1 - rate * decay)
-                    matrix.add_(parallel.like(update, matrix), alpha=-rate * (0.2 * max(shape) ** 0.5))
+                gradients = [one.grad for one in matrices if one.grad is not None]
+                momenta = [self._momentum(matrix) for matrix in matrices]
+                lerp_(momenta, gradients, 1 - MOMENTUM)
+                ahead = [parallel.whole(one) for one in lerp(gradients, momenta, MOMENTUM)]  # Nesterov's
+                updates = orthogonal(torch.stack(ahead))
+                pairs = zip(updates.to(matrices[0].dtype), matrices, strict=True)
+                mul_(matrices, 1 - rate * decay)
+                alpha = -rate * (0.2 * max(shape) ** 0.5)
+                add_(matrices, [parallel.like(update, matrix) for update, matrix in pairs], alpha=alpha)
 
-    def _nesterov(self, matrix: Tensor) -> Tensor:
-        """The gradient with momentum, whole."""
-        assert matrix.grad is not None
+    def _momentum(self, matrix: Tensor) -> Tensor:
         state = self.state[matrix]
         if not state:
-            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
-        momentum = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
-        return parallel.whole(matrix.grad.lerp(momentum, MOMENTUM))
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        return state["momentum_buffer"]
 
 
 class Optimizer:

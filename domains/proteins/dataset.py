@@ -5,6 +5,7 @@ secondary structure told.
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from domains.proteins.adapter import ProteinAdapter
 from domains.proteins.chain import Backbone
@@ -52,51 +53,55 @@ class ProteinItems(Dataset):
             groups.setdefault(named[whole], []).append(i)
         self.groups = list(groups.values())  # a cluster is drawn, then a chain of it, or a piece of one
         self._secondary: dict[int, torch.Tensor] = {}
+        self._encoded: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        assert self.adapter is not None
-
         def draw(below: int) -> int:
             return int(torch.randint(below, (1,), generator=generator))
 
-        groups = (self.groups[draw(len(self.groups))] for _ in range(ALIKE * size))
-        chosen = sorted((group[draw(len(group))] for group in groups), key=self._length)
+        which = torch.rand(2, ALIKE * size, dtype=torch.float64, generator=generator).tolist()
+        groups = (self.groups[int(u * len(self.groups))] for u in which[0])
+        chosen = [group[int(u * len(group))] for group, u in zip(groups, which[1], strict=True)]
         first = size * draw(ALIKE)
-        chosen = chosen[first : first + size]
-        encoded = [self.adapter.encode(self.items[i]) for i in chosen]
+        chosen = sorted(chosen, key=self._length)[first : first + size]
+        encoded = [self.encoded(i) for i in chosen]
         if self.recipe.atoms == "points":  # in no order: any of them, so that no cloud is too large
             most = self.recipe.longest
             encoded = [one[torch.randperm(len(one), generator=generator)[:most]] for one in encoded]
-        longest = max(len(one) for one in encoded)
-        x = torch.zeros(size, longest, self.adapter.values)
-        present, drawn = (torch.zeros(size, longest, dtype=torch.bool) for _ in range(2))
-        secondary = torch.zeros(size, longest, dtype=torch.long)
-        coins, turns = torch.rand(size, 3, generator=generator), rotations(size, generator)
-        for row, (i, one) in enumerate(zip(chosen, encoded, strict=True)):
-            count = len(one)
-            given = torch.zeros(count, dtype=torch.bool)
-            if coins[row, 0] < self.recipe.motifs:
+        counts = [len(one) for one in encoded]
+        at = torch.arange(max(counts))
+        present = at < torch.tensor(counts)[:, None]
+        given, secondary = torch.zeros_like(present), torch.zeros(present.shape, dtype=torch.long)
+        coins, turns = torch.rand(size, 3, generator=generator).tolist(), rotations(size, generator)
+        for row, count in enumerate(counts):
+            if coins[row][0] < self.recipe.motifs:
                 length = min(3 + draw(max(count // 2 - 3, 1)), count - 1)
                 first = draw(count - length + 1)
-                given[first : first + length] = True
-                if coins[row, 1] < 0.5:  # all but a part
-                    given = ~given
-            points = one.view(count, -1, 3)
-            # a part that is given stands in the middle, as in use nobody knows where the rest will be
-            middle = points[given if given.any() else ~given].mean((0, 1))
-            x[row, :count] = ((points - middle) @ turns[row].T).flatten(1)
-            present[row, :count], drawn[row, :count] = True, ~given
-            if coins[row, 2] < self.recipe.told:
-                secondary[row, :count] = self.secondary(i)
-            if coins[row, 2] < self.recipe.told / 2:  # of half of these chains, a part
+                given[row, first : first + length] = True
+                if coins[row][1] < 0.5:  # all but a part
+                    given[row, :count] = ~given[row, :count]
+            if coins[row][2] < self.recipe.told:
+                secondary[row, :count] = self.secondary(chosen[row])
+            if coins[row][2] < self.recipe.told / 2:  # of half of these chains, a part
                 first, last = sorted((draw(count), draw(count)))
-                piece = (torch.arange(count) >= first) & (torch.arange(count) <= last)
-                hidden = piece if draw(2) else ~piece
-                secondary[row, :count][hidden] = 0
-        return Batch(x, {"present": present, "secondary": secondary}, drawn[..., None])
+                piece = (at >= first) & (at <= last)
+                secondary[row][piece if draw(2) else ~piece] = 0
+        points = nn.utils.rnn.pad_sequence(encoded, batch_first=True).unflatten(2, (-1, 3))
+        # a part that is given stands in the middle, as in use nobody knows where the rest will be
+        seen = torch.where(given.any(1, keepdim=True), given, present)[..., None, None]
+        middle = (points * seen).mean(2, keepdim=True).sum(1, keepdim=True) / seen.sum(1, keepdim=True)
+        x = ((points - middle) @ turns.mT[:, None]).flatten(2) * present[..., None]
+        return Batch(x, {"present": present, "secondary": secondary}, (present & ~given)[..., None])
+
+    def encoded(self, i: int) -> torch.Tensor:
+        """A chain as the network sees it, (residues, values)."""
+        if i not in self._encoded:
+            assert self.adapter is not None
+            self._encoded[i] = self.adapter.encode(self.items[i])
+        return self._encoded[i]
 
     def _length(self, i: int) -> int:
         return len(self.items[i])

@@ -66,13 +66,15 @@ def bond_loss(found: Tensor, present: Tensor) -> Tensor:
         found: (B, N, atoms, 3), Cα first; of Cα alone, the distances between neighbours.
         present: (B, N).
     """
-    off = []
-    for a, b, step, length in BONDS if found.shape[2] > 1 else BONDS[-1:]:
-        both = present[:, step:] & present[:, : present.shape[1] - step]
-        own = (found[:, step:, b] - found[:, : found.shape[1] - step, a]).norm(dim=-1)
-        each = F.smooth_l1_loss(own, torch.full_like(own, length), reduction="none")
-        off.append((each * both).sum(1) / both.sum(1).clamp(min=1))
-    return torch.stack(off).mean(0)
+    kinds = BONDS if found.shape[2] > 1 else BONDS[-1:]
+    behind = F.pad(found[:, 1:], (0, 0, 0, 0, 0, 1))
+    both = (present, present & F.pad(present[:, 1:], (0, 1)))
+    there = torch.stack([both[step] for _, _, step, _ in kinds], 2)
+    ends = torch.stack([(found, behind)[step][:, :, b] for _, b, step, _ in kinds], 2)
+    own = (ends - torch.stack([found[:, :, a] for a, _, _, _ in kinds], 2)).norm(dim=-1)
+    lengths = torch.tensor([length for _, _, _, length in kinds], device=own.device).expand_as(own)
+    off = F.smooth_l1_loss(own, lengths, reduction="none") * there
+    return (off.sum(1) / there.sum(1).clamp(min=1)).mean(1)
 
 
 @in_full
