@@ -7,7 +7,7 @@ recipes.py    how the models are made
 adapter.py    between pixels and what the network sees
 dataset.py    training batches; augment.py changes some of their images
 model.py      the verbs
-gallery.py    what they give back
+gallery.py    what they give back; pictures.py: what is read
 evaluation/   Fréchet distance, KID, precision and recall, two-sample test, in a classifier's features;
               the Fréchet distance in Inception's
 """
@@ -21,9 +21,9 @@ import numpy as np
 
 from domains.images.adapter import ImageAdapter, check_classes, fitted, restored
 from domains.images.backbone import DiT, DiTSize, UNet, UNetSize, coarsest, network
-from domains.images.data.pictures import Pictures
 from domains.images.gallery import Gallery
 from domains.images.model import ImageModel
+from domains.images.pictures import Pictures
 from domains.images.recipes import EDM, RECIPES, ImageRecipe
 from domains.images.text import TextEncoder
 from zoo.domain import Domain, EvaluateRequest, SampleRequest, Split, option

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import torch
 
-from domains.images.data.pictures import Framing, Pictures
+from domains.images.pictures import Framing, Pictures
 from zoo import typed
 from zoo.domain import Adapter
 from zoo.errors import DataError

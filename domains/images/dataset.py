@@ -4,7 +4,7 @@ import torch
 
 from domains.images.adapter import ImageAdapter
 from domains.images.augment import augmented
-from domains.images.data.pictures import Pictures
+from domains.images.pictures import Pictures
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
 from zoo.domain import Dataset

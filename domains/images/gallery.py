@@ -4,18 +4,21 @@ import operator
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from zoo.errors import OptionError
 from zoo.model import whole
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 GAP = 2  # pixels between the images of a sheet
 
 
-class Gallery(Sequence[Image.Image]):
+class Gallery(Sequence["Image"]):
     """Images that were drawn; a sequence of PIL images.
 
     Attributes:
@@ -39,7 +42,7 @@ class Gallery(Sequence[Image.Image]):
         """`(N, channels, H, W)`, float32 in [0, 1]."""
         return torch.from_numpy(self.pixels).float() / 255
 
-    def sheet(self, columns: int | None = None, zoom: int = 2) -> Image.Image:
+    def sheet(self, columns: int | None = None, zoom: int = 2) -> "Image":
         """All images on one sheet, row by row.
 
         Args:
@@ -89,6 +92,8 @@ class Gallery(Sequence[Image.Image]):
         return f"<Gallery of {len(self)} images, {width} x {height}, {'colour' if channels == 3 else 'grey'}>"
 
 
-def picture(pixels: np.ndarray) -> Image.Image:
+def picture(pixels: np.ndarray) -> "Image":
     """uint8 pixels (channels, H, W) as a PIL image."""
+    from PIL import Image
+
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))

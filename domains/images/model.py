@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.images.adapter import ImageAdapter
-from domains.images.data import masks, read
-from domains.images.data.arrays import is_array
 from domains.images.gallery import Gallery
+from domains.images.pictures import is_array
 from domains.images.recipes import ImageRecipe
 from domains.images.text import tokens
 from zoo.engine import SAMPLERS, ClassifierFree, Denoiser, Members, grid
@@ -88,6 +87,8 @@ class ImageModel(Model):
             OptionError: if the mask hides nothing, or has another shape.
             DataError: if the image or the mask cannot be read.
         """
+        from domains.images.data import masks
+
         pixels = self._pixels(image)
         hidden = torch.from_numpy(masks.framed(mask, image, self.adapter.framing))
         known, asked = self.adapter.encode(pixels), self._asked(n, label, caption)
@@ -293,6 +294,8 @@ class ImageModel(Model):
 
     def _pixels(self, image: Any, size: int | None = None) -> np.ndarray:
         """One image as uint8 (1, C, size, size)."""
+        from domains.images.data import read
+
         framing = self.adapter.framing
         if is_array(image) and image.ndim == 4 and len(image) != 1:
             raise OptionError(f"one image is wanted, not {len(image)}")

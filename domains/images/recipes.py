@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from domains.images.backbone import SIZES, Size
-from domains.images.data.pictures import Framing
+from domains.images.pictures import Framing
 from zoo.domain import Recipe, Sampling, Training
 from zoo.engine.objective import LogitNormal, LogNormal, Objective
 

@@ -13,7 +13,7 @@ from domains.images import domain
 from domains.images.augment import MOVED, ZOOMED, augmented
 from domains.images.backbone import DiTSize, UNetSize
 from domains.images.data import read
-from domains.images.data.pictures import Framing, Pictures
+from domains.images.pictures import Framing, Pictures
 from domains.images.recipes import EDM, FLOW
 from zoo.cli import main
 from zoo.errors import DataError, OptionError

@@ -26,7 +26,7 @@ from domains.images.data.cache import framed
 from domains.images.data.decode import SUFFIXES
 from domains.images.data.labels import encode
 from domains.images.data.parts import Found, Part, Row, by_split
-from domains.images.data.pictures import Framing, Pictures
+from domains.images.pictures import Framing, Pictures, is_array
 from zoo import typed
 from zoo.errors import DataError, OptionError, one_line
 from zoo.hub.connection import AS_USUAL, Hub
@@ -178,9 +178,9 @@ def _in_memory(source: Any, where: str) -> Found:
         items = np.moveaxis(source.pixels, 1, 3)
         part = Part(lambda: items, labels=source.labels, captions=source.captions)
         return Found(where, {"": part}, source.classes, source.sources)
-    if isinstance(source, tuple) and len(source) == 2 and arrays.is_array(source[0]):
+    if isinstance(source, tuple) and len(source) == 2 and is_array(source[0]):
         source = {"images": source[0], "labels": source[1]}
-    if arrays.is_array(source):
+    if is_array(source):
         source = {"images": source}
     if isinstance(source, Mapping):
         members = {str(key): partial(arrays.as_numpy, value) for key, value in source.items()}

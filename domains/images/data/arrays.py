@@ -22,11 +22,6 @@ def as_numpy(array: object) -> np.ndarray:
     return np.asarray(array)
 
 
-def is_array(image: object) -> bool:
-    """Whether it is an array or a tensor."""
-    return isinstance(image, np.ndarray | torch.Tensor)
-
-
 def batch(array: np.ndarray, where: str, count: int | None = None) -> np.ndarray:
     """Several images in one array, or a single one.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from domains.images.data.decode import frame_all
 from domains.images.data.parts import Items
-from domains.images.data.pictures import Framing
+from domains.images.pictures import Framing
 
 FORMAT = 2  # changes whenever the same files would give other pixels, or entries look otherwise
 MANY = 2000  # images from which on they are cached

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from domains.images.data.arrays import as_bytes
 from domains.images.data.parts import Item, Items
-from domains.images.data.pictures import Framing
+from domains.images.pictures import Framing
 from zoo import folders
 from zoo.errors import DataError
 

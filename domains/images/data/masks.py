@@ -7,8 +7,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from domains.images.data import decode, read, table
-from domains.images.data.arrays import as_numpy, is_array
-from domains.images.data.pictures import Framing
+from domains.images.data.arrays import as_numpy
+from domains.images.pictures import Framing, is_array
 from zoo.errors import DataError, OptionError
 
 SAME = 0.02  # relative difference of two ratios of height to width that may come of rounding

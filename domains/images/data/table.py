@@ -12,6 +12,7 @@ from PIL import Image
 
 from domains.images.data import arrays
 from domains.images.data.parts import SPLITS, Found, Item, Row, by_split, is_missing, numbered
+from domains.images.pictures import is_array
 from zoo.errors import DataError, MissingExtraError, one_line
 
 FILES = ("file_name", "filename", "file", "path", "image_path")
@@ -145,7 +146,7 @@ def named(images: Sequence[object], root: Path | None, where: str) -> list[tuple
     """
     singles: dict[int, np.ndarray] = {}
     for place, image in enumerate(images):
-        if arrays.is_array(image):
+        if is_array(image):
             array, about = arrays.as_numpy(image), f"{where}, place {place + 1}"
             singles[place] = array[..., None] if array.ndim == 2 else arrays.batch(array[None], about)[0]
     pixels = dict(zip(singles, arrays.as_bytes(list(singles.values()), where), strict=True))

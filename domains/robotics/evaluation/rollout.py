@@ -9,15 +9,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pickle import PicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from domains.robotics.environments import Environment, check_seeds
 from domains.robotics.evaluation.scores import Scores
 from zoo.errors import OptionError, ZooError
 from zoo.model import whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOGETHER = 128  # episodes that are played at the same time: a simulator may take 20 MB
 
@@ -98,8 +100,10 @@ class Worlds:
         pictures = None if self.looked[0][0] is None else np.array(self.looked)
         return np.array(self.seen), pictures, self.running.copy()
 
-    def outcome(self) -> tuple[pd.DataFrame, dict[int, list[np.ndarray]]]:
+    def outcome(self) -> tuple["pd.DataFrame", dict[int, list[np.ndarray]]]:
         """A row an episode: seed, measures, steps; and the films by seed."""
+        import pandas as pd
+
         rows = []
         for seed, world, steps in zip(self.seeds, self.worlds, self.steps.tolist(), strict=True):
             measures = world.measures()
@@ -179,6 +183,8 @@ def roll_out(
             for table, own in groups.outcome():
                 tables.append(table)
                 films |= own
+    import pandas as pd
+
     table = pd.concat(tables, ignore_index=True)
     names = tuple(name for name in table.columns if name not in ("seed", "steps"))
     return Scores(table, names, films)

@@ -1,11 +1,12 @@
 """What an evaluation gives back: numbers that know how sure they are."""
 
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Estimate(float):
@@ -17,6 +18,8 @@ class Estimate(float):
     @classmethod
     def of(cls, values: np.ndarray, seed: int = 0, *, share: bool = False) -> Self:
         """From independent values: of a share (of 0 and 1) Wilson's interval, else the bootstrap's (BCa)."""
+        from scipy import stats  # not at the top: a policy that acts has no use for it
+
         made = cls(values.mean())
         if share:
             low, high = stats.binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
@@ -45,7 +48,7 @@ class Scores(Mapping[str, Estimate]):
 
     def __init__(
         self,
-        episodes: pd.DataFrame,
+        episodes: "pd.DataFrame",
         names: tuple[str, ...],
         films: dict[int, list[np.ndarray]] | None = None,
     ) -> None:
@@ -67,8 +70,10 @@ class Scores(Mapping[str, Estimate]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """A row a measure: measure, value, low, high."""
+        import pandas as pd
+
         return pd.DataFrame(
             [
                 {"measure": name, "value": float(one), "low": one.low, "high": one.high}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from annotated_types import Ge, Le
 
 from zoo.manifest import Source
@@ -49,3 +50,8 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+
+def is_array(image: object) -> bool:
+    """Whether it is an array or a tensor."""
+    return isinstance(image, np.ndarray | torch.Tensor)
