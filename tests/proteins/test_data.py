@@ -14,6 +14,9 @@ from domains.proteins import domain, geometry, side
 from domains.proteins.chain import Backbone, Cloud
 from domains.proteins.data import Chains, clusters, read
 from domains.proteins.data.known import known
+from domains.proteins.data.pieces import pieces
+from domains.proteins.evaluation.metrics import size
+from domains.proteins.recipes import FLOW
 from zoo.errors import DataError, OptionError
 
 gemmi = pytest.importorskip("gemmi", reason="needs the extra proteins")
@@ -606,6 +609,38 @@ def test_alike_sequences_stay_together():
     bare = [Backbone(one.coords) for one in (items[0], items[2], items[0])]
     names = clusters(bare)
     assert names[0] == names[2] != names[1] and clusters([Backbone(items[0].coords)]) == names[:1]
+
+
+def test_pieces_are_compact_unbroken_and_in_place():
+    helices, strands = (domain.example().items[i] for i in (8, 9))
+    found = list(pieces([helices, strands], 10, 26))
+    assert found and {len(piece) for _, piece in found} == {10}  # a helix of 26 residues is a rod
+    for place, piece in found:
+        whole = (helices, strands)[place]
+        first = whole.numbers.index(piece.numbers[0])
+        assert np.array_equal(piece.coords, whole.coords[first : first + len(piece)])
+        assert size(piece) <= 1
+    assert 1 not in {place for place, _ in found}  # a strand is longer than any fold of as many residues
+
+
+def test_long_chains_are_trained_on_in_pieces_unless_they_are_like_those_held_out():
+    rng, letters = np.random.default_rng(0), list("ACDEFGHIKLMNPQRSTVWY")
+    recipe = replace(FLOW, shortest=10, longest=42)
+    chains = [
+        replace(one, sequence="".join(rng.choice(letters, len(one))), name=str(i))
+        for i, one in enumerate(domain.example().items)
+    ]
+    long = [i for i, one in enumerate(chains) if len(one) > recipe.longest]
+    like, *helices = (i for i in long if i % 2 == 0)
+    short = Chains(tuple(one for i, one in enumerate(chains) if i not in long))
+    (held,) = side(short, "validation").items
+    sequence = held.sequence + "W" * (len(chains[like]) - len(held))
+    chains[like] = replace(chains[like], sequence=sequence, name="like the one held out")
+    items = domain.dataset(Chains(tuple(chains)), "train", recipe)
+    cut = items.items[len(items.chains) :]
+    assert {one.name for one in cut} == {str(i) for i in helices}
+    assert {len(one) for one in cut} == {10}  # of these hairpins no more is compact
+    assert len(domain.dataset(Chains(tuple(chains)), "validation", recipe)) == 1
 
 
 def test_no_cluster_is_on_both_sides_of_the_split():
