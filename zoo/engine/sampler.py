@@ -95,9 +95,12 @@ def _source(noise: Noise | None) -> Noise:
     return noise
 
 
-def _split(table: Tensor, x: Tensor) -> list[list[Tensor]]:
+Split = list[list[Tensor]]  # numbers of every step
+
+
+def _split(table: Tensor, ndim: int) -> Split:
     """Split numbers, `(steps, k)` or `(steps, k, B)`, into k tensors a step that broadcast against x."""
-    shaped = table.to(x).reshape(*table.shape[:2], *(table.shape[2:] or (1,)), *(1,) * (x.ndim - 1))
+    shaped = table.reshape(*table.shape[:2], *(table.shape[2:] or (1,)), *(1,) * (ndim - 1))
     return [list(row.unbind()) for row in shaped.unbind()]
 
 
@@ -148,10 +151,10 @@ def multistep(
     draw = _source(noise) if eta > 0 else None
     path = _gaussian(denoiser)
     if times.ndim == 1:
-        tables = _known_tables(path, tuple(times.tolist()), rule, eta)
+        weights = _known_weights(path, tuple(times.tolist()), rule, eta, x.device, x.dtype, x.ndim)
     else:
-        tables = _tables(path, times, rule, eta)
-    predict, correct, kicks = (_split(table, x) for table in tables)
+        weights = (_split(table.to(x), x.ndim) for table in _tables(path, times, rule, eta))
+    predict, correct, kicks = weights
     start, kick, estimates = x, None, []
     x = _pin(x, mask, known)
     for i, t in enumerate(_moments(times[:-1], x)):
@@ -179,10 +182,18 @@ def _tables(path: GaussianPath, times: Tensor, rule: Rule, eta: float) -> tuple[
 
 @lru_cache(256)  # they take longer than a small network, and a policy asks for the same ones all the time
 @torch.inference_mode(False)  # what is kept must serve outside that mode as well
-def _known_tables(
-    path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _tables(path, torch.tensor(times, dtype=torch.float64), rule, eta)
+def _known_weights(
+    path: GaussianPath,
+    times: tuple[float, ...],
+    rule: Rule,
+    eta: float,
+    device: torch.device,
+    dtype: torch.dtype,
+    ndim: int,
+) -> tuple[Split, ...]:
+    """Those of `_tables`, split, for an x of so many dimensions."""
+    tables = _tables(path, torch.tensor(times, dtype=torch.float64), rule, eta)
+    return tuple(_split(table.to(device, dtype), ndim) for table in tables)
 
 
 def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
@@ -269,8 +280,8 @@ def heun(
         draw = _source(noise)
         gain = min(churn / (len(times) - 1), 2**0.5 - 1)
         raised = path.time(path.log_snr(times[:-1]) - math.log1p(gain)).clamp(max=1)
-    lift = _split(torch.stack(path.raising(times[:-1], raised), 1), x)
-    step = _split(torch.stack(path.transition(raised, times[1:])[:2], 1), x)
+    lift = _split(torch.stack(path.raising(times[:-1], raised), 1).to(x), x.ndim)
+    step = _split(torch.stack(path.transition(raised, times[1:])[:2], 1).to(x), x.ndim)
     at, ahead = _moments(raised, x), _moments(times[1:], x)
     x = _pin(x, mask, known)
     for i, t in enumerate(at):
