@@ -4,16 +4,19 @@
 
     pip install -e ".[bench,tm]"; export ZOO_DATA=/folder/that/holds/proteins
     python -m benchmarks.proteins heart       # one chain by heart: does it learn at all; two minutes
-    python -m benchmarks.proteins choose      # short trainings that differ in one thing; validation chains
+    python -m benchmarks.proteins choose      # short trainings that differ in one thing; validation chains;
+                                              # with two processes: torchrun --nproc-per-node=2 -m ...
     python -m benchmarks.proteins samplers    # ways to draw from one model, beside validation chains
     python -m benchmarks.proteins motifs      # residues of chains for tests, scaffolded
     python -m benchmarks.proteins secondary   # secondary structure that was asked for, against guidance
     python -m benchmarks.proteins speed       # seconds for four backbones of 96 residues on two cores
 
-All measures stand with their 95 % intervals, where they have one. The model that ships was made by
+All measures stand with their 95 % intervals, where they have one. A model is made fit to ship by
 
     zoo train proteins --out runs/proteins
     python -m benchmarks.proteins --ship ./runs/proteins FOLDER   # in half precision, its figures in the card
+
+docs/proteins.md tells how the one that ships was trained.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import numpy as np
 import torch
 
 import zoo
-from domains.proteins import Backbone, domain, side
+from domains.proteins import Backbone, QualityRequest, domain, side
 from domains.proteins import geometry as g
 from domains.proteins.backbone import Size
 from domains.proteins.data import Chains
@@ -35,40 +38,42 @@ from domains.proteins.evaluation import metrics, reference
 from domains.proteins.evaluation.table import Cell, Column, mean, measured
 from domains.proteins.model import ProteinModel
 from domains.proteins.recipes import FLOW, ProteinRecipe
-from zoo import checkpoint
+from zoo import checkpoint, parallel, processes
 from zoo.fit import fit
 from zoo.loading import build
 from zoo.manifest import Metric, Provenance
 
 NAME = "proteins-flow"
 SHOWN = (  # what decides
-    "Cα-Cα within 0.2 Å",
-    "clashes / 100 residues",
+    "Cα-Cα within 0.2 Å, as drawn",
+    "clashes / 100 residues, as drawn",
     "radius of gyration, ratio",
     "long contacts / residue",
     "helix",
     "strand",
-    "right-handed turns",
     "theta-tau divergence, bits",
+    "phi-psi divergence, bits",
 )
+BRIEF = 300  # steps of a training of `choose`
 TOLD = (20, 30)  # shortest and longest motif
 
 
 def row(*cells: object) -> None:
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+    if processes.main():
+        print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 def head(*cells: str) -> None:
     row(*cells)
-    print("|" + "---|" * len(cells))
+    row(*("---" for _ in cells))
 
 
 def told(cell: Cell) -> str:
     return f"{cell.value:.3g}" + (f" ({cell.interval})" if cell.interval else "")
 
 
-def measures(name: str, column: Column) -> None:
-    row(name, *(told(column[measure]) for measure in SHOWN))
+def measures(name: str, column: Column, *more: str) -> None:
+    row(name, *(told(column[measure]) if measure in column else "" for measure in SHOWN), *more)
 
 
 def by_heart(chain: Backbone, n: int) -> list[float]:
@@ -90,8 +95,8 @@ def by_heart(chain: Backbone, n: int) -> list[float]:
 
 
 def heart(model: str, n: int, steps: int, seed: int) -> None:
-    """The first chain for validation that has 60 to 80 residues."""
-    chain = side(known(60, 80), "validation").items[seed]
+    """The first chain for validation that has 60 to 80 residues, whatever the arguments."""
+    chain = side(known(60, 80), "validation").items[0]
     found = ", ".join(f"{one:.2f}" for one in sorted(by_heart(chain, 8)))
     print(f"{chain.name}, {len(chain)} residues: RMSD of eight samples, Å: {found}")
 
@@ -104,24 +109,25 @@ def validation(seed: int) -> reference.Reference:
 
 
 def choose(model: str, n: int, steps: int, seed: int) -> None:
-    """Short trainings of one number of steps, against validation chains."""
+    """Trainings of so many steps, against validation chains."""
     real = validation(seed)
     brief = replace(FLOW, training=replace(FLOW.training, steps=steps))
     no_rounds = replace(brief, network=replace(brief.network, rounds=0))
     ways = {
-        "four atoms, white noise, rounds": brief,
+        f"the recipe, {steps} steps": brief,
+        "no pieces": replace(brief, pieces=0.0),
         "correlated noise": replace(brief, correlation=0.97),
         "no rounds": replace(no_rounds, training=replace(brief.training, muon=("blocks", "attention"))),
         "Cα alone": replace(brief, atoms="ca"),
     }
     head("", *SHOWN, "seconds of training")
-    row("real", *(told(real.columns["real"][measure]) for measure in SHOWN), "")
+    measures("real", real.columns["real"], "")
     for name, recipe in ways.items():
         start = time.perf_counter()
         made = zoo.train(domain, recipe=recipe, show=False)
         seconds = time.perf_counter() - start
         column = measured(made.sample(n, seed=seed), real.angles, seed)  # type: ignore[attr-defined]
-        row(name, *(told(column[measure]) for measure in SHOWN), f"{seconds:.0f}")
+        measures(name, column, f"{seconds:.0f}")
 
 
 def samplers(model: str, n: int, steps: int, seed: int) -> None:
@@ -171,38 +177,44 @@ def secondary(model: str, n: int, steps: int, seed: int) -> None:
     _, tests = reference.own(seed)
     asked = [one.secondary for one in tests[:n]]
     angles = reference.shipped().angles
-    head("guidance", "met", *SHOWN)
+    head("guidance", *SHOWN, "met")
     lengths = [len(one) for one in asked]
     ways = {"not asked": loaded.sample(len(asked), length=lengths, seed=seed)}
     for weight in (1.0, 1.5, 2.0, 3.0):
         ways[f"{weight:g}"] = loaded.sample(len(asked), secondary=asked, guidance=weight, seed=seed)
     for name, drawn in ways.items():
         met = mean([metrics.met(one, chain) for one, chain in zip(asked, drawn, strict=True)], seed)
-        column = measured(drawn, angles, seed)
-        row(name, told(met), *(told(column[measure]) for measure in SHOWN))
+        measures(name, measured(drawn, angles, seed), told(met))
 
 
 FIGURES = (  # of the card: the measure, what stands beside it, whether less is better
-    ("clashes / 100 residues", "shuffled fragments", True),
     ("theta-tau divergence, bits", "real", True),
     ("phi-psi divergence, bits", "shuffled fragments", True),
-    ("right-handed turns", "real", False),
-    ("secondary structure met", "shuffled fragments", False),
+    ("strand", "real", False),
+    ("helix met", "shuffled fragments", False),
+    ("strand met", "shuffled fragments", False),
 )
 
 
-def ship(made: str, folder: str, n: int, seed: int) -> None:
-    """Saves a model in half precision, its figures beside those of real chains and constructions."""
+def ship(made: str, folder: str, n: int, tm: int, seed: int) -> None:
+    """Saves a model in half precision, evaluates that, and puts some figures into its card."""
     given = protein(made)
-    checkpoint.write(Path(folder), given.pack(ref=given.name, precision="float16"))
-    model, real = protein(folder), reference.shipped()  # as it will be used
-    asked = model.sample(len(real.asked), secondary=real.asked, seed=seed)
-    own = real.column(model.sample(n, seed=seed), asked, seed)
-    found = []
-    for measure, beside, less in FIGURES:
-        values = own[measure].value, real.columns[beside][measure].value
-        found.append(Metric(f"{measure}, {n} backbones", *values, beside, less))
-    given.metrics = tuple(found)
+    if processes.main():
+        checkpoint.write(Path(folder), given.pack(ref=given.name, precision="float16"))
+    parallel.join(torch.device("cpu"))
+    parallel.total(0)  # who comes here may load it
+    measured = domain.evaluate(protein(folder), QualityRequest(n=n, tm=tm, seed=seed)).set_index("measure")
+    if not processes.main():
+        return
+    names = [name for name in measured if f"{name}, interval" in measured]
+    head("measure", *names)
+    for measure, cells in measured.fillna("").iterrows():
+        of = (Cell(cells[name], cells[f"{name}, interval"]) for name in names)
+        row(measure, *("" if one.value == "" else told(one) for one in of))
+    given.metrics = tuple(
+        Metric(f"{measure}, {n} backbones", *measured.loc[measure, ["model", beside]], beside, less)
+        for measure, beside, less in FIGURES
+    )
     checkpoint.write(Path(folder), given.pack(ref=given.name, precision="float16"))
 
 
@@ -234,12 +246,13 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="?", choices=(*PARTS, "all"), default="all")
     parser.add_argument("--model", default=NAME)
     parser.add_argument("-n", type=int, default=200, help="backbones a row")
-    parser.add_argument("--steps", type=int, default=FLOW.training.steps, help="of the trainings of choose")
+    parser.add_argument("--steps", type=int, default=BRIEF, help="of the trainings of choose")
+    parser.add_argument("--tm", type=int, default=0, help="with --ship: TM-scores too, of so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", nargs=2, metavar=("MODEL", "FOLDER"), help="save a model, and stop")
     chosen = parser.parse_args()
     if chosen.ship is not None:
-        ship(*chosen.ship, chosen.n, chosen.seed)
+        ship(*chosen.ship, chosen.n, chosen.tm, chosen.seed)
         parser.exit()
     for what in PARTS if chosen.what == "all" else [chosen.what]:
         print(f"\n{what}\n")

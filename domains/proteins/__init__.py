@@ -44,6 +44,7 @@ __all__ = ["Backbone", "Cloud", "ProteinModel", "domain"]
 
 ONE_IN = 10  # clusters are for validation
 KNOWN = 200  # real chains that folds are compared with
+FEW = 10  # real chains: resampling fewer does not tell how much others would differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,10 @@ class BackboneRequest(SampleRequest):
     """What `zoo sample` can ask of proteins."""
 
     data: Path | None = option(None, "A structure: with --contig, to build around; else to draw anew.")
-    out: Path | None = option(None, "Write each backbone to a PDB file (a cloud, .xyz) in this folder.")
+    out: Path | None = option(
+        None,
+        "Write each backbone to a PDB file (mmCIF if that has no room; a cloud, .xyz) in this folder.",
+    )
     plot: Path | None = option(None, "Write a page that shows all of them (.html).")
     length: int | None = option(None, "Residues, or points. [default: like the training data]")
     secondary: str | None = option(None, "Wanted secondary structure, a letter a residue: H, E, C or -.")
@@ -67,7 +71,10 @@ class BackboneRequest(SampleRequest):
 class QualityRequest(EvaluateRequest):
     """What `zoo evaluate` can ask of proteins."""
 
-    data: Path | None = option(None, "Real chains to compare with. [default: those held out for tests]")
+    data: Path | None = option(
+        None,
+        "Real chains; those of one in ten clusters are compared with. [default: those held out for tests]",
+    )
     n: int = option(200, "How many backbones to draw.")
     steps: int | None = option(None, "Steps of the sampler. [default: the model's own]")
     tm: int = option(0, "TM-scores too, of so many drawn and real chains (slow; needs the extra tm).")
@@ -88,10 +95,12 @@ class Proteins(Domain):
         return recipe if recipe.atoms == "points" else replace(recipe, scale=spread(dataset.chains.items))
 
     def denoiser(self, recipe: ProteinRecipe) -> ProteinDenoiser:
-        if recipe.atoms == "points" and (recipe.bonds or recipe.clashes or recipe.told or recipe.correlation):
+        if recipe.atoms == "points" and (
+            recipe.bonds or recipe.clashes or recipe.told or recipe.correlation or recipe.pieces
+        ):
             raise ValueError(
-                "points have no bonds, no secondary structure and no order: bonds, clashes, told and "
-                "correlation must be 0"
+                "points have no bonds, no secondary structure and no order: bonds, clashes, told, "
+                "correlation and pieces must be 0"
             )
         if recipe.shortest > recipe.longest:
             raise ValueError(f"shortest is {recipe.shortest}, longest {recipe.longest}")
@@ -115,15 +124,16 @@ class Proteins(Domain):
 
         everything = self._found(source, recipe)
         chains = _fitting(everything, recipe)
-        if adapter is not None and split == "train" and chains.notes:
-            some = "; ".join(chains.notes[:5])
-            warnings.warn(f"left out or cut ({len(chains.notes)}): {some}", stacklevel=2)
-        chosen = side(chains, split)
-        if split == "train" and recipe.atoms != "points":
-            return ProteinItems(
-                chosen, recipe, adapter, unlike(everything, side(chains, "validation"), recipe)
-            )
-        return ProteinItems(chosen, recipe, adapter)
+        long: Sequence[Backbone] = ()
+        if adapter is not None and split == "train":
+            notes = list(chains.notes)
+            if recipe.pieces:
+                long = unlike(everything, side(chains, "validation"), recipe)
+            if long:
+                notes.insert(0, f"{len(long)} chains are longer: compact pieces of them are trained on")
+            if notes:
+                warnings.warn(f"left out or cut ({len(notes)}): {'; '.join(notes[:5])}", stacklevel=2)
+        return ProteinItems(side(chains, split), recipe, adapter, long)
 
     def chains(self, source: Any, recipe: ProteinRecipe) -> "Chains":
         """The chains of the recipe's lengths, or clouds, of a source; None for its own, below ZOO_DATA.
@@ -140,7 +150,7 @@ class Proteins(Domain):
 
         clouds = recipe.atoms == "points"
         if source is not None:
-            return read(source, clouds=clouds)
+            return read(source, clouds=clouds, resolution=recipe.resolution)
         if clouds:
             raise DataError("this recipe has no data of its own: give clouds, .npz, .xyz or .ply")
         return known()
@@ -187,10 +197,7 @@ class Proteins(Domain):
             drawn = model.edit(request.data, strength, request.n, chain=request.chain, **guided)
         files = []
         if request.out is not None:
-            for i, one in enumerate(drawn):
-                cloud = isinstance(one, Cloud)
-                files.append(one.to_xyz(request.out / f"{i:05}.xyz") if cloud
-                             else one.to_pdb(request.out / f"{i:05}.pdb"))  # fmt: skip
+            files += [_written(one, request.out / f"{i:05}") for i, one in enumerate(drawn)]
         if request.plot is not None:
             page(drawn, request.plot)
             files.append(request.plot)
@@ -225,13 +232,22 @@ class Proteins(Domain):
     def _sides(
         self, request: QualityRequest, recipe: ProteinRecipe
     ) -> tuple[Sequence[Backbone], Sequence[Backbone]]:
-        """Real chains like the training data, and held-out ones; none where no measure needs them."""
+        """Real chains like the training data, and held-out ones; none where no measure needs them.
+
+        Of chains that are given, those of one in ten clusters are held out; a warning tells if they are few.
+        """
         from domains.proteins.evaluation import reference
 
         if request.data is None:
             return reference.own(request.seed) if request.tm else ((), ())
         chains = self.chains(request.data, recipe)
         train, held = (side(chains, split).items for split in ("train", "validation"))
+        if len(held) < FEW:
+            warnings.warn(
+                f"{request.data}: one in {ONE_IN} clusters of its chains is compared with (chains: "
+                f"{len(held)}), and the intervals mean little",
+                stacklevel=3,
+            )
         order = np.random.default_rng(request.seed).permutation(len(held))
         return train, [held[i] for i in order[: request.n]]
 
@@ -248,6 +264,15 @@ class Proteins(Domain):
         files = [one.to_pdb(folder / f"proteins-{i}.pdb") for i, one in enumerate(drawn)]
         pictures = [traces(drawn, folder / "proteins.png"), folder / "proteins-angles.png"]
         return [*files, *pictures, folder / "proteins.html"]
+
+
+def _written(one: Backbone | Cloud, path: Path) -> Path:
+    """Writes what was drawn under a path that has no ending yet; see `BackboneRequest.out`."""
+    from domains.proteins.data.structures import fits_pdb
+
+    if isinstance(one, Cloud):
+        return one.to_xyz(path.with_suffix(".xyz"))
+    return one.to_pdb(path.with_suffix(".pdb")) if fits_pdb(one) else one.to_cif(path.with_suffix(".cif"))
 
 
 def _fitting(chains: "Chains", recipe: ProteinRecipe) -> "Chains":

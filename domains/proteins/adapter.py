@@ -1,7 +1,7 @@
 """Between Å and what the network sees: coordinates of variance 1."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,7 +70,8 @@ class ProteinAdapter(Adapter):
             ca = bonded(coords[:, 1], layout.kept, rebuild.ties(layout.coords, layout.kept))
         # the atoms of a residue move with its Cα
         found = rebuild.backbone(ca, coords + (ca - coords[:, 1])[:, None], trust)
-        return Backbone(found) if layout is None else layout.put_into(found)
+        made = Backbone(found) if layout is None else layout.put_into(found)
+        return replace(made, drawn=coords[:, 1].astype(np.float32))
 
     def state(self) -> dict[str, Any]:
         return asdict(self) | {"lengths": list(self.lengths)}

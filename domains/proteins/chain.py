@@ -29,6 +29,7 @@ class Backbone:
         name: where it comes from.
         kept: (residues,), bool: what a model was given, in a backbone that it drew around that; None for any
             other.
+        drawn: (residues, 3), Å: where a model drew the Cα, before bonds were put right; None for any other.
 
     Raises:
         DataError: if the parts do not fit together, or a coordinate is not finite.
@@ -40,6 +41,7 @@ class Backbone:
     chain: str = "A"
     name: str = ""
     kept: np.ndarray | None = None
+    drawn: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         where = self.name or "a backbone"
@@ -55,6 +57,8 @@ class Backbone:
                 f"{where}: {len(coords)} residues, but a sequence of {len(self.sequence)} and "
                 f"{len(self.numbers)} numbers"
             )
+        if self.kept is not None and np.shape(self.kept) != (len(coords),):
+            raise DataError(f"{where}: {len(coords)} residues, but kept is {np.shape(self.kept)}")
 
     def __len__(self) -> int:
         return len(self.coords)

@@ -20,6 +20,7 @@ from zoo.errors import OptionError
 FREE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 NUMBER = r"-?\d+[A-Za-z]?"
 KEPT = re.compile(rf"(?:([A-Za-z_]+)|(\w+):)({NUMBER})(?:-({NUMBER}))?")
+PLACE = re.compile(r"(-?\d{1,9})[A-Za-z]?")  # of a residue: its number, and perhaps a letter
 LONGEST = 1024  # residues that can be drawn: pairs of them fill the memory
 BOND = 0.6  # Å by which neighbours that are both kept may be off a bond
 
@@ -130,7 +131,7 @@ def bridged(chains: Sequence[Backbone]) -> Contig:
 
     Raises:
         OptionError: if there is nothing missing, pieces are of several chains, or their numbers do not say
-            how much is missing.
+            how much is missing, or are no numbers.
     """
     names = sorted({piece.chain for piece in chains})
     if len(names) > 1:
@@ -159,8 +160,19 @@ def bridged_numbers(chains: Sequence[Backbone]) -> tuple[str, ...]:
 
 def _between(before: Backbone, behind: Backbone) -> range:
     """The numbers that are missing between two pieces of a chain."""
-    last, first = (int(re.sub("[A-Za-z]", "", one)) for one in (before.numbers[-1], behind.numbers[0]))
+    last, first = _place(before, -1), _place(behind, 0)
     return range(last + 1, first)
+
+
+def _place(piece: Backbone, at: int) -> int:
+    """The number of a residue, without its letter."""
+    match = PLACE.fullmatch(piece.numbers[at])
+    if match is None:
+        raise OptionError(
+            f"residue {piece.numbers[at]!r} of chain {piece.chain}: its number is no number, perhaps with a "
+            "letter: it does not say how many residues are missing"
+        )
+    return int(match[1])
 
 
 def _checked(parts: Sequence[Free | Backbone], what: str) -> Contig:

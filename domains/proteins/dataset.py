@@ -16,7 +16,7 @@ from domains.proteins.recipes import ProteinRecipe
 from zoo.domain import Dataset
 from zoo.engine.denoiser import Batch
 
-ALIKE = 4  # batches are drawn at once and sorted by length, and one of them is taken: less padding
+SORTED = 4  # batches are drawn at once and sorted by length, and one of them is taken: less padding
 LETTERS = {"H": 1, "E": 2, "C": 3}  # 0 where nothing is told
 
 
@@ -28,7 +28,7 @@ class ProteinItems(Dataset):
 
     Args:
         chains: of a length that the recipe draws.
-        long: longer ones, of which compact pieces are trained on too.
+        long: longer ones, of which compact pieces are items too.
 
     Raises:
         MissingExtraError: without pydssp, if the recipe tells of secondary structure.
@@ -45,14 +45,19 @@ class ProteinItems(Dataset):
         self.sources = chains.sources
         if recipe.told:
             library()
-        cut = list(pieces(long, recipe.shortest, recipe.longest))
-        self.items = [*chains.items, *(piece for _, piece in cut)]
-        named = clusters((*chains.items, *long))
-        groups: dict[str, list[int]] = {}
-        for i, whole in enumerate([*range(len(chains)), *(len(chains) + place for place, _ in cut)]):
-            groups.setdefault(named[whole], []).append(i)
-        self.groups = list(groups.values())  # a cluster is drawn, then a chain of it, or a piece of one
+        self.items = list(chains.items)
+        self.whole = clustered(chains.items, [[i] for i in range(len(chains))])
+        self.long = long
+        self.origin: dict[int, tuple[int, int]] = {}  # of a piece: which of the long, and where it begins
+        cut: list[list[int]] = [[] for _ in long]
+        for which, chain in enumerate(long):
+            for first, piece in pieces(chain, recipe.shortest, recipe.longest):
+                cut[which].append(len(self.items))
+                self.origin[len(self.items)] = which, first
+                self.items.append(piece)
+        self.pieces = clustered(long, cut)
         self._secondary: dict[int, torch.Tensor] = {}
+        self._letters: dict[int, str] = {}  # of the long
         self._encoded: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
@@ -62,11 +67,10 @@ class ProteinItems(Dataset):
         def draw(below: int) -> int:
             return int(torch.randint(below, (1,), generator=generator))
 
-        which = torch.rand(2, ALIKE * size, dtype=torch.float64, generator=generator).tolist()
-        groups = (self.groups[int(u * len(self.groups))] for u in which[0])
-        chosen = [group[int(u * len(group))] for group, u in zip(groups, which[1], strict=True)]
-        first = size * draw(ALIKE)
-        chosen = sorted(chosen, key=self._length)[first : first + size]
+        chosen = torch.rand(SORTED * size, 4, dtype=torch.float64, generator=generator).tolist()
+        chosen = sorted((self._pick(*shares) for shares in chosen), key=self._length)
+        begin = size * draw(SORTED)
+        chosen = chosen[begin : begin + size]
         encoded = [self.encoded(i) for i in chosen]
         if self.recipe.atoms == "points":  # in no order: any of them, so that no cloud is too large
             most = self.recipe.longest
@@ -103,15 +107,37 @@ class ProteinItems(Dataset):
             self._encoded[i] = self.adapter.encode(self.items[i])
         return self._encoded[i]
 
+    def _pick(self, source: float, cluster: float, chain: float, piece: float) -> int:
+        """An item by random numbers in [0, 1): whether a piece, of which cluster, which chain, and where."""
+        groups = self.pieces if self.pieces and source < self.recipe.pieces else self.whole
+        chains = groups[int(cluster * len(groups))]
+        own = chains[int(chain * len(chains))]
+        return own[int(piece * len(own))]
+
     def _length(self, i: int) -> int:
         return len(self.items[i])
 
     def secondary(self, i: int) -> torch.Tensor:
-        """Secondary structure of a chain, (residues,)."""
+        """Secondary structure of an item, (residues,); nothing is told where a piece has lost its partner."""
         if i not in self._secondary:
-            found = self.items[i].secondary
-            self._secondary[i] = torch.tensor([LETTERS[letter] for letter in found])
+            found = own = self.items[i].secondary
+            if i in self.origin:
+                which, first = self.origin[i]
+                if which not in self._letters:
+                    self._letters[which] = self.long[which].secondary
+                found = self._letters[which][first : first + len(own)]
+            told = (LETTERS[a] if a == b else 0 for a, b in zip(own, found, strict=True))
+            self._secondary[i] = torch.tensor(list(told))
         return self._secondary[i]
+
+
+def clustered(chains: Sequence[Backbone], items: Sequence[list[int]]) -> list[list[list[int]]]:
+    """The items of each chain that has some, by cluster of the chains."""
+    found: dict[str, list[list[int]]] = {}
+    for name, own in zip(clusters(chains) if chains else (), items, strict=True):
+        if own:
+            found.setdefault(name, []).append(own)
+    return list(found.values())
 
 
 def rotations(count: int, generator: torch.Generator) -> torch.Tensor:

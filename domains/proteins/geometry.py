@@ -4,6 +4,7 @@ Ideal values are means over real chains (Engh & Huber 1991 agree to 0.01 Å and 
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ CA_CA = 3.80  # of a trans peptide
 CIS_CA_CA, CIS_SHORTEST, CIS_LONGEST = 2.96, 2.8, 3.15
 CIS_CA_C_N, CIS_C_N_CA = math.radians(118.6), math.radians(126.6)
 RIGHT = 0.3  # Å that a bond between Cα may be off
+OFF = 0.1  # Å: of real bonds between Cα, 99 in 100 are no further off; what is more is told
 SLACK = 0.05  # Å beyond the least distance that clashes are pushed, so that not all of them return
 
 
@@ -107,6 +109,12 @@ def cis(ca: np.ndarray) -> np.ndarray:
 Tie = tuple[int, np.ndarray, float]  # a residue, a point in space, and how far its Cα must be from there
 
 
+def size(ca: np.ndarray) -> float:
+    """The radius of gyration of Cα, (residues, 3), over that of real chains as long: 3.12 N^.325 Å, a fit."""
+    radius = np.sqrt(np.square(ca - ca.mean(0)).sum(1).mean())
+    return float(radius / (3.12 * len(ca) ** 0.325))
+
+
 def bonded(
     ca: np.ndarray,
     fixed: np.ndarray | None = None,
@@ -120,6 +128,8 @@ def bonded(
     is as wrong as they, and to a fixed residue there is none.
 
     Bonds and clashes are put right in turns, each by as little as it takes (Ryckaert et al. 1977, "SHAKE").
+    What is left of them after the last round, as between fixed residues that are too far apart, is told by a
+    warning.
 
     Args:
         ca: (L, 3), Å.
@@ -135,6 +145,14 @@ def bonded(
     wanted = np.where((cis(x) & among)[:, None] & (free[1:] + free[:-1] == 2), CIS_CA_CA, CA_CA)
     far = np.triu(free + free.T > 0, 3)
     loose = (free[1:] + free[:-1])[:, 0] > 0
+
+    def left() -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """How far off the worst bond is; which pairs clash, their distances, and the vectors between them."""
+        worst = (abs(np.linalg.norm(np.diff(x, axis=0), axis=1) - wanted[:, 0]) * loose).max(initial=0.0)
+        away = x[:, None] - x[None]
+        apart = np.linalg.norm(away, axis=2)
+        return float(worst), far & (apart < lowest), apart, away
+
     for _ in range(rounds):
         for start in (0, 1):  # bonds that share no residue, all at once
             i = np.arange(start, len(x) - 1, 2)
@@ -146,14 +164,20 @@ def bonded(
         for i, point, distance in ties:
             step = x[i] - point
             x[i] = point + step * distance / max(float(np.linalg.norm(step)), 1e-6)
-        away = x[:, None] - x[None]
-        apart = np.linalg.norm(away, axis=2)
-        near = far & (apart < lowest)
-        worst = (abs(np.linalg.norm(np.diff(x, axis=0), axis=1) - wanted[:, 0]) * loose).max(initial=0.0)
+        worst, near, apart, away = left()
         if worst < 0.01 and not near.any():
             break
         push = np.where(near, (lowest + SLACK - apart) / 2 / apart.clip(1e-6), 0.0)[..., None] * away
         x += free * (push.sum(1) - push.sum(0))
+    else:
+        worst, near, *_ = left()
+        if worst > OFF or near.any():
+            warnings.warn(
+                f"a backbone could not be put right: bonds between Cα are up to {worst:.2f} Å off, and "
+                f"{near.sum()} pairs nearer than {lowest:g} Å; draw it by another seed, or more residues "
+                "between what is kept",
+                stacklevel=2,
+            )
     return x
 
 

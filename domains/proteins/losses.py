@@ -60,7 +60,9 @@ def _lost(found: Tensor, wanted: Tensor, present: Tensor, near: float, apart: in
 
 @in_full
 def bond_loss(found: Tensor, present: Tensor) -> Tensor:
-    """Mean square of what bonds, and distances over two of them, are off, Å², at most 1 each: (B,).
+    """Mean of how far off bonds, and distances over two of them, are, (B,): half the square, Å², up to 1 Å.
+
+    Beyond, it grows by as many Å (smooth L1): one that is far off does not outweigh all others.
 
     Args:
         found: (B, N, atoms, 3), Cα first; of Cα alone, the distances between neighbours.

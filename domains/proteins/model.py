@@ -69,6 +69,7 @@ class ProteinModel(Model):
 
         Args:
             length: residues or points, or one number for each; None draws lengths like the training data's.
+                Of residues, more or fewer than in training are told by a warning, here and in other verbs.
             secondary: what is wanted of each residue: H helix, E strand, C neither, "-" for anything; its
                 length is that of the chain. One for all, or one for each.
             guidance: of the secondary structure: 1 as it is, more makes it surer.
@@ -189,9 +190,11 @@ class ProteinModel(Model):
             Backbones under the chain's name and numbers, or clouds.
 
         Raises:
-            OptionError: for a strength out of range, or several chains.
+            OptionError: for a strength out of range, several chains, or a chain of a cloud.
             DataError: if the structure cannot be read.
         """
+        if chain is not None and self.adapter.atoms == "points":
+            raise OptionError("a cloud has no chains: leave chain out")
         if not isinstance(strength, Real) or not 0 < strength < 1:
             raise OptionError(f"strength must lie in (0, 1), not {strength}")
         shapes = self._shapes(structure)
@@ -242,6 +245,14 @@ class ProteinModel(Model):
         """Draws what is asked for, member i by the noise of (seed, i); what is asked alike, together."""
         wanted = None if secondary is None else self._letters(secondary, [one.count for one in asked])
         weight = self._weight(wanted, guidance)
+        low, high = self.recipe.shortest, self.recipe.longest
+        outside = sorted({one.count for one in asked if not low <= one.count <= high})
+        if outside and self.adapter.atoms != "points":
+            warnings.warn(
+                f"a length of {', '.join(map(str, outside[:5]))}: this model was trained on {low} to {high} "
+                "residues, and draws others less well",
+                stacklevel=3,
+            )
         found: dict[int, Shape] = {}
         for part in _together(asked):
             counts, layout = [asked[i].count for i in part], asked[part[0]].layout

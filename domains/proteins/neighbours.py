@@ -54,7 +54,7 @@ class Round(nn.Module):
             noisy, estimate: (B, N, atoms, 3), Å.
             present: (B, N).
         """
-        axes, near, there, seen, apart = surroundings(noisy, estimate, present, self.nearest)
+        axes, near, there, seen, apart = neighbourhood(noisy, estimate, present, self.nearest)
         known = self.norm(h)
         other = gathered(self.other(known), near)
         e = self.embed(seen) + self.apart(apart) + self.own(known)[:, :, None] + other
@@ -80,7 +80,7 @@ def gathered(values: Tensor, near: Tensor) -> Tensor:
 
 
 @in_full
-def surroundings(
+def neighbourhood(
     noisy: Tensor, estimate: Tensor, present: Tensor, nearest: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Who is near, and how they are seen.

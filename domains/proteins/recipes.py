@@ -29,6 +29,8 @@ class ProteinRecipe(Recipe):
             the network bins distances.
         told: share of chains that are trained with their secondary structure, half of them with a part of it.
         motifs: share of chains that are trained with a part of them given.
+        pieces: share of what is trained on that is compact pieces of chains longer than `longest`.
+        resolution: of structure files that are trained on, Å, at worst, where they say it.
         lddt, bonds, clashes, distogram: weights of the auxiliary losses.
         correlation: of the noise of neighbouring residues; 0 for noise that knows no chain.
     """
@@ -41,6 +43,8 @@ class ProteinRecipe(Recipe):
     scale: Annotated[float, Gt(0)] = 9.0
     told: Share = 0.5
     motifs: Share = 0.2
+    pieces: Share = 0.0
+    resolution: Annotated[float, Gt(0)] = 3.5
     lddt: Annotated[float, Ge(0)] = 2.0
     bonds: Annotated[float, Ge(0)] = 0.5
     clashes: Annotated[float, Ge(0)] = 0.5
@@ -50,6 +54,7 @@ class ProteinRecipe(Recipe):
 
 FLOW = ProteinRecipe(
     name="proteins-flow",
+    pieces=0.15,
     path="linear",
     scaling="flow",
     objective=Objective(Beta(1.0, 1.9, shift=1.5)),
@@ -76,6 +81,8 @@ POINTS = replace(
     shortest=16,
     longest=256,
     told=0.0,
+    motifs=0.0,
+    pieces=0.0,
     lddt=0.0,
     bonds=0.0,
     clashes=0.0,

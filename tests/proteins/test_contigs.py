@@ -108,6 +108,8 @@ def test_bridges_over_what_is_missing():
         (CHAINS, "several chains: 1, A, AB, B; say chain="),
         ((CHAINS[1], CHAINS[0]), "broken between 56 and 45: these numbers do not say"),
         ((piece("A", ["1"]), piece("A", ["2"])), "do not say how many"),
+        ((piece("A", ["1", "ten"]), CHAINS[1]), "residue 'ten' of chain A: its number is no number"),
+        ((CHAINS[0], piece("A", ["", "6"], 11)), "residue '' of chain A: its number is no number"),
     ):
         with pytest.raises(OptionError, match=told):
             bridged(chains)

@@ -15,6 +15,7 @@ from domains.proteins.chain import Backbone, Cloud
 from domains.proteins.data import Chains, clusters, read
 from domains.proteins.data.known import known
 from domains.proteins.data.pieces import pieces
+from domains.proteins.data.structures import fits_pdb
 from domains.proteins.evaluation.metrics import size
 from domains.proteins.recipes import FLOW
 from zoo.errors import DataError, OptionError
@@ -293,6 +294,30 @@ def test_folders_and_lists_tell_what_they_leave_out(tmp_path):
         read(tmp_path / "deep", 20, 30)
 
 
+@pytest.mark.parametrize("kind", ["pdb", "cif"])
+def test_files_of_a_worse_resolution_are_left_out_and_told_if_that_is_asked(tmp_path, kind):
+    for name, stated in (("fine", 2.1), ("coarse", 4.2), ("nmr", None)):
+        path = tmp_path / f"{name}.{kind}"
+        if kind == "pdb":
+            remark = "NOT APPLICABLE." if stated is None else f"{stated:7.2f} ANGSTROMS."
+            written(path, ["REMARK   2", f"REMARK   2 RESOLUTION. {remark}", *lines_of()])
+        else:
+            more = {  # of crystals and of electron microscopy
+                "fine": f"_refine.pdbx_refine_id 'X-RAY DIFFRACTION'\n_refine.ls_d_res_high {stated}",
+                "coarse": f"_em_3d_reconstruction.resolution {stated}",
+            }
+            path.write_text(f"{EXAMPLE.to_cif(path).read_text()}\n{more.get(name, '')}\n")
+    assert [one.name.split(".")[0] for one in read(tmp_path).items] == ["coarse", "fine", "nmr"]
+    found = read(tmp_path, resolution=3.5)
+    assert [one.name.split(".")[0] for one in found.items] == ["fine", "nmr"]
+    told = f"coarse.{kind}: resolution of 4.2 Å is worse than 3.5 Å: left out"
+    assert found.notes == (told,)
+    assert len(read(tmp_path / f"coarse.{kind}", resolution=4.2)) == 1
+    with pytest.raises(DataError, match=told):
+        read(tmp_path / f"coarse.{kind}", resolution=3.5)
+    assert len(read([EXAMPLE, Chains((EXAMPLE,))], resolution=3.5)) == 2  # these state none
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
@@ -370,11 +395,12 @@ def test_what_a_pdb_file_cannot_hold(tmp_path):
         replace(EXAMPLE, chain="heavy"),
         replace(EXAMPLE, numbers=tuple(map(str, range(-1005, -993)))),
         replace(EXAMPLE, numbers=tuple(map(str, range(9995, 10007)))),
+        replace(EXAMPLE, numbers=tuple(map(str, range(12_345_678, 12_345_690)))),
     ):
         with pytest.raises(OptionError, match="use to_cif"):
             chain.to_pdb(tmp_path / "a.pdb")
         again = only(chain.to_cif(tmp_path / "a.cif"))
-        assert (again.chain, again.numbers) == (chain.chain, chain.numbers)
+        assert (again.chain, again.numbers) == (chain.chain, chain.numbers) and not fits_pdb(again)
     with pytest.raises(OptionError, match="residue 'one': its number is no number"):
         Backbone(EXAMPLE.coords[:1], numbers=("one",)).to_pdb(tmp_path / "a.pdb")
     assert not (tmp_path / "a.pdb").exists()
@@ -423,6 +449,7 @@ def test_mmcif_with_models_alternatives_and_names_of_its_own(tmp_path):
         ({"coords": np.full((3, 4, 3), np.nan)}, "not all finite"),
         ({"coords": [["a"]]}, "no coordinates"),
         ({"coords": np.zeros((3, 4, 3)), "sequence": "AC"}, "3 residues, but a sequence of 2 and 3 numbers"),
+        ({"coords": np.zeros((3, 4, 3)), "kept": np.ones(2, bool)}, r"3 residues, but kept is \(2,\)"),
     ],
 )
 def test_backbones_that_make_no_sense(fields, told):
@@ -613,14 +640,12 @@ def test_alike_sequences_stay_together():
 
 def test_pieces_are_compact_unbroken_and_in_place():
     helices, strands = (domain.example().items[i] for i in (8, 9))
-    found = list(pieces([helices, strands], 10, 26))
+    found = list(pieces(helices, 10, 26))
     assert found and {len(piece) for _, piece in found} == {10}  # a helix of 26 residues is a rod
-    for place, piece in found:
-        whole = (helices, strands)[place]
-        first = whole.numbers.index(piece.numbers[0])
-        assert np.array_equal(piece.coords, whole.coords[first : first + len(piece)])
+    for first, piece in found:
+        assert np.array_equal(piece.coords, helices.coords[first : first + 10])
         assert size(piece) <= 1
-    assert 1 not in {place for place, _ in found}  # a strand is longer than any fold of as many residues
+    assert not list(pieces(strands, 10, 26))  # a strand is longer than any fold of as many residues
 
 
 def test_long_chains_are_trained_on_in_pieces_unless_they_are_like_those_held_out():
@@ -636,11 +661,14 @@ def test_long_chains_are_trained_on_in_pieces_unless_they_are_like_those_held_ou
     (held,) = side(short, "validation").items
     sequence = held.sequence + "W" * (len(chains[like]) - len(held))
     chains[like] = replace(chains[like], sequence=sequence, name="like the one held out")
-    items = domain.dataset(Chains(tuple(chains)), "train", recipe)
+    adapter = domain.adapter(recipe, domain.dataset(Chains(tuple(chains)), "train", recipe))
+    items = domain.dataset(Chains(tuple(chains)), "train", recipe, adapter)
     cut = items.items[len(items.chains) :]
     assert {one.name for one in cut} == {str(i) for i in helices}
     assert {len(one) for one in cut} == {10}  # of these hairpins no more is compact
-    assert len(domain.dataset(Chains(tuple(chains)), "validation", recipe)) == 1
+    assert len(domain.dataset(Chains(tuple(chains)), "validation", recipe, adapter)) == 1
+    none = domain.dataset(Chains(tuple(chains)), "train", replace(recipe, pieces=0.0), adapter)
+    assert len(none) == len(items.chains)
 
 
 def test_no_cluster_is_on_both_sides_of_the_split():

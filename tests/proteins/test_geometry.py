@@ -16,7 +16,7 @@ from domains.proteins.data import read
 from domains.proteins.dataset import rotations
 from domains.proteins.evaluation import baselines, metrics, reference, similarity
 from domains.proteins.evaluation.table import folds, histograms, mean, measured, table
-from domains.proteins.losses import bond_loss, clash_loss, distogram_loss, smooth_lddt
+from domains.proteins.losses import BONDS, bond_loss, clash_loss, distogram_loss, smooth_lddt
 from zoo.errors import DataError
 
 DATA = Path(os.environ.get("ZOO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "proteins"
@@ -195,6 +195,19 @@ def test_bonds_are_put_right_and_clashes_pushed_apart():
     assert np.abs(g.bonded(right) - right).max() < 0.02  # what is right already is left alone
 
 
+def test_what_cannot_be_put_right_is_told(recwarn):
+    ca = example().items[0].ca + np.random.default_rng(0).normal(0, 1.0, (42, 3))
+    g.bonded(ca)
+    assert not recwarn.list  # what a model draws is put right
+    ends = np.zeros((5, 3))
+    ends[4, 0] = 20.0  # four bonds reach 15.2 Å
+    with pytest.warns(UserWarning, match=r"up to [1-4]\.\d\d Å off, and 0 pairs nearer than 3.6 Å") as told:
+        found = g.bonded(ends, np.array([True, False, False, False, True]))
+    assert len(told) == 1 and np.array_equal(found[[0, 4]], ends[[0, 4]])
+    with pytest.warns(UserWarning, match=r"up to 3\.80 Å off, and 3 pairs nearer"):
+        g.bonded(np.zeros((5, 3)))  # points in one place know no direction
+
+
 def test_cis_peptides_are_known_by_their_length():
     ca = example().items[0].ca.astype(float)
     away = ca[21] - ca[20]
@@ -242,16 +255,18 @@ def test_oxygens_lie_in_the_plane_of_their_peptide(helix):
 
 
 def test_measures_of_ideal_chains(helix):
-    assert metrics.bonds(helix, 0.1) == 1 and metrics.clashes(helix) == 0 and metrics.contacts(helix) == 0
+    assert (
+        metrics.bonds(helix.ca, 0.1) == 1 and metrics.clashes(helix.ca) == 0 and metrics.contacts(helix) == 0
+    )
     assert metrics.left(helix) == 0 and metrics.left(mirrored(helix)) == 1
     # a rod: 1.5 Å a residue about an axis 2.3 Å away
     rod = math.sqrt((24**2 - 1) / 12 * 1.5**2 + 2.3**2)
     assert metrics.size(helix) * 3.12 * 24**0.325 == pytest.approx(rod, rel=0.04)
     stretched = Backbone(helix.coords * 1.1)  # 4.2 Å
     collapsed = Backbone(helix.coords * 0.9)
-    assert metrics.bonds(stretched, 0.2) == metrics.bonds(collapsed, 0.2) == 0
+    assert metrics.bonds(stretched.ca, 0.2) == metrics.bonds(collapsed.ca, 0.2) == 0
     ball = Backbone(np.zeros((20, 4, 3)))
-    assert metrics.clashes(ball) == pytest.approx(100 * (17 * 18 / 2) / 20)
+    assert metrics.clashes(ball.ca) == pytest.approx(100 * (17 * 18 / 2) / 20)
     assert metrics.contacts(ball) == pytest.approx((8 * 9 / 2) / 20)
 
 
@@ -292,8 +307,8 @@ def test_all_bonds_count_from_both_sides():
     lengths = [3.8, 3.85, 3.65, 3.95, 3.5, 2.95]
     ca = np.cumsum([0.0, *lengths])[:, None] * np.array([1.0, 0, 0])
     chain = Backbone(np.repeat(ca[:, None], 4, 1))
-    assert metrics.bonds(chain, 0.1) == pytest.approx(2 / 6)
-    assert metrics.bonds(chain, 0.2) == pytest.approx(4 / 6)
+    assert metrics.bonds(chain.ca, 0.1) == pytest.approx(2 / 6)
+    assert metrics.bonds(chain.ca, 0.2) == pytest.approx(4 / 6)
     assert g.cis(chain.ca).tolist() == [False] * 5 + [True]
 
 
@@ -320,7 +335,7 @@ def test_trivial_chains_have_the_angles_of_real_ones():
     for make in (baselines.shuffled, baselines.independent):
         made = make(chains, [50, 20, 5], rng)
         assert [len(one) for one in made] == [50, 20, 5]
-        assert all(metrics.bonds(one, 0.1) == 1 for one in made)
+        assert all(metrics.bonds(one.ca, 0.1) == 1 for one in made)
     known = np.concatenate([metrics.trace(one) for one in chains])
     own = metrics.trace(baselines.independent(chains, [60], rng)[0])
     nearest = np.abs(own[:, None] - known[None]).max(2).min(1)
@@ -375,7 +390,7 @@ def test_what_ships_of_real_chains_is_what_their_data_say(monkeypatch):
     for measure in ("helix", "clashes / 100 residues"):
         own = np.mean([metrics.of(one)[measure] for one in tests])
         assert real[measure].value == pytest.approx(own)
-    assert set(real) == set(shipped.columns["independent angles"]) - {reference.MET}
+    assert set(real) == set(shipped.columns["independent angles"]) - set(reference.MET)
 
 
 def test_real_chains_of_the_reference_are_better_than_constructions():
@@ -414,6 +429,22 @@ def test_losses_do_not_see_rotations_and_vanish_where_all_is_right(atoms):
     best = 1 - sum(1 / (1 + math.exp(-limit)) for limit in (0.5, 1, 2, 4)) / 4
     assert smooth_lddt(real, real, present) == pytest.approx(np.full(3, best), abs=1e-3)
     assert (smooth_lddt(off, real, present) > best + 0.02).all()
+
+
+@pytest.mark.parametrize("atoms", [1, 4])
+def test_the_loss_of_bonds_is_the_mean_of_each_kind(atoms):
+    found = torch.randn(2, 9, atoms, 3, generator=torch.Generator().manual_seed(0)) * 2
+    present = torch.arange(9) < torch.tensor([[9], [6]])
+    wanted = []
+    for chain, count in zip(found, (9, 6), strict=True):
+        kinds = []
+        for a, b, step, length in BONDS if atoms > 1 else [(0, 0, 1, 3.8)]:
+            off = [
+                abs(float((chain[i + step, b] - chain[i, a]).norm()) - length) for i in range(count - step)
+            ]
+            kinds.append(np.mean([one**2 / 2 if one < 1 else one - 0.5 for one in off]))
+        wanted.append(np.mean(kinds))
+    assert bond_loss(found, present).numpy() == pytest.approx(np.array(wanted), rel=1e-4)
 
 
 def test_strands_that_lie_on_top_of_each_other_cost():

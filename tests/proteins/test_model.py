@@ -22,6 +22,8 @@ from zoo.errors import DataError, OptionError
 pytest.importorskip("gemmi", reason="needs the extra proteins")
 pytest.importorskip("pydssp", reason="needs the extra proteins")
 
+# most of what is drawn here is short
+pytestmark = pytest.mark.filterwarnings("ignore:a length of")
 SMALL = Size(width=32, depth=2, condition=16, pair=8)
 EXAMPLE = domain.example()
 LOOPED = [EXAMPLE.items[0].part(0, 15), EXAMPLE.items[0].part(20, 42)]  # without 16 to 20
@@ -74,12 +76,51 @@ def test_lengths_are_kept(model):
     assert {len(one) for one in model.sample(20, steps=1)} <= set(model.adapter.lengths)
 
 
+def test_lengths_that_were_not_trained_on_are_told(model, points, recwarn):
+    model.sample(2, length=[40, 128], steps=1)
+    model.sample(2, steps=1)
+    model.scaffold(EXAMPLE.items[0], "20/A10-29", steps=1)
+    points.sample(1, length=4, steps=1)
+    assert not recwarn.list
+    for verb, told in (
+        (lambda: model.sample(3, length=[39, 50, 129], steps=1), "a length of 39, 129: .* on 40 to 128"),
+        (lambda: model.scaffold(EXAMPLE.items[0], "5/A10-20", steps=1), "a length of 16: .* on 40 to 128"),
+        (lambda: model.edit(EXAMPLE.items[0].part(0, 30), steps=1), "a length of 30: .* on 40 to 128"),
+    ):
+        with pytest.warns(UserWarning, match=told) as caught:
+            verb()
+        assert [one.filename for one in caught] == [__file__]  # once, of who asked
+
+
 def test_backbones_have_the_geometry_of_backbones(model):
     for one in model.sample(2, length=40, steps=5):
-        assert metrics.bonds(one, 0.1) == 1 and metrics.clashes(one) == 0
+        assert metrics.bonds(one.ca, 0.1) == 1 and metrics.clashes(one.ca) == 0
         assert np.linalg.norm(one.coords[:, 3] - one.coords[:, 2], axis=1) == pytest.approx(g.C_O, abs=1e-3)
         assert np.abs(one.torsions[:-1, 2]) == pytest.approx(np.where(g.cis(one.ca), 0, np.pi), abs=0.05)
         assert np.abs(one.ca.mean(0)).max() < 5
+
+
+def test_what_was_drawn_is_told_beside_what_was_put_right(model):
+    (one,) = model.sample(1, length=30, steps=5)
+    assert one.drawn.shape == (30, 3) and not np.allclose(one.drawn, one.ca, atol=0.1)
+    measures = metrics.of(one)
+    assert measures["Cα-Cα within 0.2 Å"] == 1 > measures["Cα-Cα within 0.2 Å, as drawn"]
+    moved = replace(one, coords=one.coords + (one.drawn - one.ca)[:, None], drawn=None)
+    assert metrics.of(moved)["clashes / 100 residues"] == measures["clashes / 100 residues, as drawn"]
+    assert "clashes / 100 residues, as drawn" not in metrics.of(moved)
+
+
+def test_shipped_weights_draw_folds():
+    shipped = zoo.load("proteins-flow")
+    drawn = shipped.sample(6, length=60, steps=60, seed=0)
+    turns = np.array([metrics.handed(one) for one in drawn]).sum(0)
+    assert turns[0] / turns.sum() > 0.99 and turns.sum() > 30
+    assert 0.8 < np.median([metrics.size(one) for one in drawn]) < 1.2
+    assert np.mean([metrics.bonds(one.drawn, 0.2) for one in drawn]) > 0.5
+    assert np.mean([metrics.clashes(one.drawn) for one in drawn]) < 10
+    asked = "C" * 4 + "H" * 20 + "C" * 6 + "H" * 20 + "C" * 4
+    helices = shipped.sample(2, secondary=asked, steps=60, seed=0)
+    assert np.mean([metrics.met(asked, one) for one in helices]) > 0.8
 
 
 def test_many_are_drawn_a_few_at_a_time(model, monkeypatch):
@@ -199,6 +240,7 @@ def test_clouds_are_drawn_and_edited(points, tmp_path):
         (lambda: points.scaffold(file, "5/A1-3"), "have no residues"),
         (lambda: points.inpaint(file), "have no residues"),
         (lambda: points.edit(EXAMPLE.items[0]), "not a Backbone"),
+        (lambda: points.edit(file, chain="A"), "a cloud has no chains: leave chain out"),
         (lambda: points.evaluate(), "these measures are of proteins"),
     ):
         with pytest.raises((OptionError, DataError), match=told):
@@ -262,6 +304,7 @@ def test_a_view_needs_no_network(tmp_path):
     assert text == (tmp_path / "new" / "a.html").read_text() == chain.view()
     assert not re.search(r"https?:|src=|href=|import ", text.replace("\\u003cscript src=", ""))
     assert text.count("<script") == 1 and "[/*shapes*/]" not in text
+    assert "Drag to turn, wheel to zoom" in text and "touch-action: none" in text
     shown = re.search(r"const shapes = (\[.*?\]);  //", text)
     assert shown is not None and '"kinds": "CH' in shown[1]
 
@@ -327,7 +370,12 @@ def test_the_command_line_draws_in_every_way(saved, tmp_path, capsys):
     out = tmp_path / "bridged"
     assert run("sample", ref, *how, "--data", tmp_path / "loop.pdb", "--missing", "--out", out) == 0
     assert len(read(out / "00000.pdb").items[0]) == 42
-    capsys.readouterr()
+    far = replace(EXAMPLE.items[0], chain="AAA").to_cif(tmp_path / "far.cif")
+    out = tmp_path / "roomy"  # what a PDB file has no room for
+    assert run("sample", ref, *how, "--data", far, "--strength", 0.02, "--out", out) == 0
+    assert [one.name for one in sorted(out.iterdir())] == ["00000.cif", "00001.cif"]
+    assert read(out / "00001.cif").items[0].chain == "AAA"
+    assert "00001.cif" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -363,6 +411,8 @@ def test_evaluation_stands_beside_real_chains_and_constructions(saved, tmp_path,
         one.to_pdb(folder / f"{i}.pdb")
     table = tmp_path / "table.csv"
     assert run("evaluate", saved, "--data", folder, "-n", 3, "--steps", 2, "--out", table) == 0
+    told = "one in 10 clusters of its chains is compared with (chains: 2), and the intervals mean little"
+    assert told in " ".join(capsys.readouterr().err.split())
     found = pd.read_csv(table).set_index("measure")
     assert list(found.columns[::2]) == ["model", "real", "shuffled fragments", "independent angles"]
     assert found.loc["Cα-Cα within 0.2 Å", "model"] == 1

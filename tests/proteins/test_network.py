@@ -11,7 +11,7 @@ from domains.proteins.adapter import ProteinAdapter, restored, spread
 from domains.proteins.backbone import Size
 from domains.proteins.chain import Backbone, Cloud
 from domains.proteins.data import Chains
-from domains.proteins.dataset import rotations
+from domains.proteins.dataset import ProteinItems, rotations
 from domains.proteins.denoiser import Drawing, Ragged, centred, correlated
 from domains.proteins.frames import frames, peptide_frames, surroundings
 from domains.proteins.recipes import FLOW, POINTS
@@ -78,6 +78,50 @@ def test_batches_are_turned_centred_and_padded(made):
         turn = (torch.linalg.cross(steps[:-2], steps[1:-1]) * steps[2:]).sum(1)
         if ca[3].sub(ca[0]).norm() < 6:  # a helix
             assert turn[:14].median() > 0
+
+
+def test_chains_are_turned_at_random(made):
+    recipe, adapter, _ = made
+    items = ProteinItems(Chains(EXAMPLE.items[:1]), replace(recipe, motifs=0.0), adapter)
+    x = items.batch(400, generator()).x[..., :3]
+    along = torch.nn.functional.normalize(x[:, -1] - x[:, 0], dim=1)
+    assert along.mean(0).norm() < 0.15 and (along.T @ along / 400 - torch.eye(3) / 3).abs().max() < 0.1
+
+
+def test_a_cluster_is_drawn_first_then_a_chain_then_a_piece(made):
+    recipe, adapter, _ = made
+    letters = "ACDEFGHIKLMNPQRSTVWY" * 3
+    alike = [replace(one, sequence=letters[: len(one)]) for one in EXAMPLE.items[:9]]
+    alone = replace(EXAMPLE.items[9], sequence=letters[::-1][: len(EXAMPLE.items[9])])
+    recipe = replace(recipe, shortest=10, longest=42, pieces=0.3)
+    items = ProteinItems(Chains((*alike, alone)), recipe, adapter, [EXAMPLE.items[2], EXAMPLE.items[4]])
+    draws = torch.rand(6000, 4, generator=generator(), dtype=torch.float64).tolist()
+    drawn = torch.tensor([items._pick(*one) for one in draws])
+    assert (drawn == 9).float().mean() == pytest.approx(0.35, abs=0.02)  # of .7, half
+    assert (drawn < 9).float().mean() == pytest.approx(0.35, abs=0.02)
+    of_first = [i for i, (which, _) in items.origin.items() if which == 0]
+    assert sum((drawn == i).float().mean() for i in of_first) == pytest.approx(0.15, abs=0.02)
+    assert len(set(drawn.tolist())) == len(items)
+
+
+def test_chains_of_a_batch_are_about_as_long_and_all_lengths_are_drawn(made):
+    recipe, adapter, _ = made
+    chains = Chains(tuple(one.part(0, 10 + 2 * i) for i, one in enumerate(EXAMPLE.items[:15])))
+    items = ProteinItems(chains, replace(recipe, motifs=0.0), adapter)
+    lengths = torch.stack([items.batch(8, generator(i)).cond["present"].sum(1) for i in range(200)]).float()
+    assert lengths.mean() == pytest.approx(24, abs=1) and lengths.std() == pytest.approx(8.9, abs=1)
+    assert lengths.std(1).mean() < 4
+
+
+def test_nothing_is_told_where_a_piece_has_lost_its_partner(made):
+    pytest.importorskip("pydssp", reason="needs the extra proteins")
+    recipe, adapter, _ = made
+    recipe = replace(recipe, shortest=10, longest=42, pieces=1.0)
+    items = ProteinItems(Chains(EXAMPLE.items[:2]), recipe, adapter, EXAMPLE.items[2:3])
+    i, (_, first) = next(iter(items.origin.items()))
+    items._letters[0] = "E" * len(EXAMPLE.items[2])
+    own = EXAMPLE.items[2].part(first, first + 10).secondary
+    assert items.secondary(i).tolist() == [2 if letter == "E" else 0 for letter in own]
 
 
 def test_some_batches_have_a_part_given_inside_or_outside(made):
@@ -337,7 +381,7 @@ def test_the_frame_of_a_residue_is_that_of_its_own_atoms():
 
 
 def near(atoms, noisy, present, nearest=6):
-    return neighbours.surroundings(noisy, atoms, present, nearest)
+    return neighbours.neighbourhood(noisy, atoms, present, nearest)
 
 
 def test_who_is_near_is_seen_in_a_frame_that_turns_with_the_residue():
@@ -486,9 +530,9 @@ def test_states_of_adapters_that_make_no_sense(fields, told):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"bonds": 0.5}, "bonds, clashes, told and correlation must be 0"),
-        ({"told": 0.5}, "bonds, clashes, told and correlation must be 0"),
-        ({"correlation": 0.5}, "bonds, clashes, told and correlation must be 0"),
+        ({"bonds": 0.5}, "bonds, clashes, told, correlation and pieces must be 0"),
+        ({"told": 0.5}, "bonds, clashes, told, correlation and pieces must be 0"),
+        ({"correlation": 0.5}, "bonds, clashes, told, correlation and pieces must be 0"),
         ({"shortest": 300}, "shortest is 300, longest 256"),
         ({"scaling": "eps"}, "undefined on the path"),
     ],

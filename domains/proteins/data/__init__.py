@@ -51,19 +51,28 @@ class Chains:
         return len(self.items)
 
 
-def read(source: Any, shortest: int = 1, longest: int | None = None, *, clouds: bool = False) -> Chains:
+def read(
+    source: Any,
+    shortest: int = 1,
+    longest: int | None = None,
+    *,
+    clouds: bool = False,
+    resolution: float | None = None,
+) -> Chains:
     """Reads backbones, or clouds, of `shortest` to `longest` residues, or points.
 
     Args:
         source: a path, a Backbone (or Cloud), Chains, or a list of such.
         clouds: whether clouds are wanted rather than backbones.
+        resolution: Å; structure files that state a worse one are left out. None reads them all, and those
+            that state none (of NMR, of predictions) are read in any case.
 
     Raises:
         DataError: if there is nothing to read; it says why.
         MissingExtraError: without gemmi, for structure files.
     """
     notes: list[str] = []
-    found = list(_found(source, notes, clouds))
+    found = list(_found(source, notes, clouds, resolution))
     kept = [one for one in found if len(one) >= shortest and (longest is None or len(one) <= longest)]
     if len(kept) < len(found):
         most = "" if longest is None else f" and at most {longest}"
@@ -85,18 +94,18 @@ def _named(source: Any) -> str:
     return Path(source).name if isinstance(source, str | PathLike) else f"the {type(source).__name__}"
 
 
-def _found(source: Any, notes: list[str], clouds: bool) -> Iterable[Shape]:
+def _found(source: Any, notes: list[str], clouds: bool, resolution: float | None) -> Iterable[Shape]:
     wanted, other = (Cloud, Backbone) if clouds else (Backbone, Cloud)
     if isinstance(source, Chains):
         notes.extend(source.notes)
-        yield from _found(source.items, notes, clouds)
+        yield from _found(source.items, notes, clouds, resolution)
     elif isinstance(source, wanted):
         yield source
     elif isinstance(source, str | PathLike):
-        yield from _of_path(Path(source).expanduser(), notes, clouds)
+        yield from _of_path(Path(source).expanduser(), notes, clouds, resolution)
     elif isinstance(source, list | tuple):
         for one in source:
-            yield from _found(one, notes, clouds)
+            yield from _found(one, notes, clouds, resolution)
     else:
         hint = "" if not isinstance(source, other) else "; other recipes train on these"
         raise DataError(
@@ -104,37 +113,40 @@ def _found(source: Any, notes: list[str], clouds: bool) -> Iterable[Shape]:
         )
 
 
-def _of_path(path: Path, notes: list[str], clouds: bool) -> Iterable[Shape]:
+def _of_path(path: Path, notes: list[str], clouds: bool, resolution: float | None) -> Iterable[Shape]:
     endings = ", ".join(points.SUFFIXES) if clouds else ".pdb, .cif, plain or .gz, or a packed set, .npz"
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and _reader(file, clouds, notes)]
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        files = [file for file in files if _reader(file, clouds, notes, resolution)]
         if not files:
             raise DataError(f"{path}: nothing to read in this folder ({endings})")
         for file in files:
             try:
-                yield from _of_path(file, notes, clouds)
+                yield from _of_path(file, notes, clouds, resolution)
             except (DataError, OSError) as error:
                 notes.append(str(error))
     elif not path.is_file():
         raise DataError(f"{path}: no such file or folder")
-    elif reader := _reader(path, clouds, notes):
+    elif reader := _reader(path, clouds, notes, resolution):
         yield from reader(path)
     else:
         hint = "; proteins-points is the recipe of such" if path.suffix.lower() in points.SUFFIXES else ""
         raise DataError(f"{path.name}: its name does not say what it is ({endings}){hint}")
 
 
-def _reader(path: Path, clouds: bool, notes: list[str]) -> Callable[[Path], Iterable[Shape]] | None:
+def _reader(
+    path: Path, clouds: bool, notes: list[str], resolution: float | None
+) -> Callable[[Path], Iterable[Shape]] | None:
     """What reads a file of this name."""
     if clouds:
         return points.read_clouds if path.suffix.lower() in points.SUFFIXES else None
     if is_structure(path):
-        return partial(_of_structure, notes=notes)
+        return partial(_of_structure, notes=notes, resolution=resolution)
     return partial(_of_set, notes=notes) if path.suffix.lower() == ".npz" else None
 
 
-def _of_structure(path: Path, notes: list[str]) -> Iterable[Backbone]:
-    pieces, told = read_structure(path)
+def _of_structure(path: Path, notes: list[str], resolution: float | None) -> Iterable[Backbone]:
+    pieces, told = read_structure(path, resolution)
     notes.extend(told)
     return pieces
 

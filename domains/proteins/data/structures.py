@@ -30,7 +30,7 @@ STRETCHED = 0.4  # Å by which a bond in a residue may be off
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 LARGEST = 400_000_000  # bytes of a structure
 ASCII = bytes(range(128)) + b"?" * 128
-NUMBER = re.compile(r"(-?\d{1,6})([A-Za-z]?)")
+NUMBER = re.compile(r"(-?\d{1,9})([A-Za-z]?)")
 
 
 def gemmi() -> Any:
@@ -51,8 +51,12 @@ def is_structure(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
-def read_structure(path: Path) -> tuple[list[Backbone], list[str]]:
+def read_structure(path: Path, worst: float | None = None) -> tuple[list[Backbone], list[str]]:
     """The unbroken pieces of a file's protein chains, and a line for whatever was left out or cut.
+
+    Args:
+        path: its name says what it holds.
+        worst: a file that states a resolution worse than this, Å, gives no pieces; None for any.
 
     Raises:
         DataError: if the file cannot be read, or holds no protein.
@@ -70,6 +74,9 @@ def read_structure(path: Path) -> tuple[list[Backbone], list[str]]:
         raise DataError(f"{path.name}: cannot be read: {one_line(str(error))}") from None
     if not len(structure) or not len(structure[0]):
         raise DataError(f"{path.name}: no atoms in it")
+    stated = structure.resolution  # 0 where there is none: of NMR, of predictions
+    if worst is not None and stated > worst:
+        return [], [f"{path.name}: resolution of {stated:g} Å is worse than {worst:g} Å: left out"]
     notes = [f"{path.name}: {len(structure)} models; the first is read"] if len(structure) > 1 else []
     found = [list(_pieces(*chain, path.name, notes)) for chain in _chains(structure[0])]
     pieces = [piece for own in found for piece in own]
@@ -214,11 +221,22 @@ def _atoms(residue: Any) -> np.ndarray | None:
     return found
 
 
-def _seqid(number: str, path: Path) -> tuple[int, str]:
+def _seqid(number: str, where: Path | Backbone) -> tuple[int, str]:
     match = NUMBER.fullmatch(number)
     if match is None:
-        raise OptionError(f"{path}: residue {number!r}: its number is no number, perhaps with a letter")
+        raise OptionError(f"{where}: residue {number!r}: its number is no number, perhaps with a letter")
     return int(match[1]), match[2] or " "
+
+
+def fits_pdb(backbone: Backbone) -> bool:
+    """Whether a PDB file has room for its coordinates, its numbers and its chain's name.
+
+    Raises:
+        OptionError: if a residue's number is none.
+    """
+    numbers = [_seqid(number, backbone)[0] for number in backbone.numbers]
+    reach = np.abs(backbone.coords).max()
+    return bool(reach < 999.5) and len(backbone.chain) <= 2 and -999 <= min(numbers) <= max(numbers) <= 9999
 
 
 def written(backbone: Backbone, path: Path, kind: str) -> Path:
@@ -230,11 +248,7 @@ def written(backbone: Backbone, path: Path, kind: str) -> Path:
     """
     library = gemmi()
     seqids = [_seqid(number, path) for number in backbone.numbers]
-    if kind == "pdb" and (
-        np.abs(backbone.coords).max() >= 999.5
-        or len(backbone.chain) > 2
-        or not all(-999 <= number <= 9999 for number, _ in seqids)
-    ):
+    if kind == "pdb" and not fits_pdb(backbone):
         raise OptionError(
             f"{path}: a PDB file holds coordinates under 1,000 Å, chains of two letters and residues -999 to "
             "9999: use to_cif"

@@ -28,11 +28,15 @@ def of(chain: Backbone) -> dict[str, float]:
     """
     letters = chain.secondary
     helix, strand = (letters.count(letter) / len(letters) for letter in "HE")
-    return {
-        "Cα-Cα within 0.1 Å": bonds(chain, 0.1),
-        "Cα-Cα within 0.2 Å": bonds(chain, 0.2),
+    as_drawn = {} if chain.drawn is None else {
+        "Cα-Cα within 0.2 Å, as drawn": bonds(chain.drawn, 0.2),
+        "clashes / 100 residues, as drawn": clashes(chain.drawn),
+    }  # fmt: skip
+    return as_drawn | {
+        "Cα-Cα within 0.1 Å": bonds(chain.ca, 0.1),
+        "Cα-Cα within 0.2 Å": bonds(chain.ca, 0.2),
         "cis peptides": float(g.cis(chain.ca).mean()),
-        "clashes / 100 residues": clashes(chain),
+        "clashes / 100 residues": clashes(chain.ca),
         "radius of gyration, ratio": size(chain),
         "long contacts / residue": contacts(chain),
         "helix": helix,
@@ -44,31 +48,30 @@ def of(chain: Backbone) -> dict[str, float]:
     }
 
 
-def bonds(chain: Backbone, within: float) -> float:
+def bonds(ca: np.ndarray, within: float) -> float:
     """Share of all Cα-Cα distances within so many Å of a trans peptide's, from both sides."""
-    length = np.linalg.norm(np.diff(chain.ca, axis=0), axis=1)
+    length = np.linalg.norm(np.diff(ca, axis=0), axis=1)
     return float((np.abs(length - g.CA_CA) < within).mean()) if len(length) else 0.0
 
 
-def clashes(chain: Backbone) -> float:
+def clashes(ca: np.ndarray) -> float:
     """Pairs of Cα under 3.6 Å per 100 residues."""
-    return 100 * _pairs(chain, 3, 3.6) / len(chain)
+    return 100 * _pairs(ca, 3, 3.6) / len(ca)
 
 
 def contacts(chain: Backbone) -> float:
     """Pairs of Cα under 8 Å that are twelve residues apart or more, per residue."""
-    return _pairs(chain, 12, 8.0) / len(chain)
+    return _pairs(chain.ca, 12, 8.0) / len(chain)
 
 
-def _pairs(chain: Backbone, apart: int, under: float) -> int:
-    distance = np.linalg.norm(chain.ca[:, None] - chain.ca[None], axis=2)
-    return int((distance[np.triu_indices(len(chain), apart)] < under).sum())
+def _pairs(ca: np.ndarray, apart: int, under: float) -> int:
+    distance = np.linalg.norm(ca[:, None] - ca[None], axis=2)
+    return int((distance[np.triu_indices(len(ca), apart)] < under).sum())
 
 
 def size(chain: Backbone) -> float:
     """The radius of gyration over that of real chains as long."""
-    radius = np.sqrt(np.square(chain.ca - chain.ca.mean(0)).sum(1).mean())
-    return float(radius / (3.12 * len(chain) ** 0.325))
+    return g.size(chain.ca)
 
 
 def left(chain: Backbone) -> float:
@@ -116,15 +119,15 @@ def lengths_angles(chain: Backbone) -> dict[str, np.ndarray]:
     }
 
 
-def met(asked: str, chain: Backbone) -> float:
-    """Share of the residues that were asked to be helix or strand that are; NaN if none were.
+def met(asked: str, chain: Backbone, letters: str = "HE") -> float:
+    """Share of the residues that were asked to be of these letters that are; NaN if none were.
 
     >>> from domains.proteins import domain
     >>> helices = domain.example().items[0]  # two, and a turn between them
     >>> met("-" * 5 + "HHHHHE" + "-" * (len(helices) - 11), helices)
     0.8333333333333334
     """
-    pairs = [pair for pair in zip(asked, chain.secondary, strict=True) if pair[0] in "HE"]
+    pairs = [pair for pair in zip(asked, chain.secondary, strict=True) if pair[0] in letters]
     return sum(one == other for one, other in pairs) / len(pairs) if pairs else math.nan
 
 

@@ -23,7 +23,7 @@ from domains.proteins.evaluation.table import Cell, Column, histograms, mean, me
 from domains.proteins.recipes import FLOW
 
 FILE = Path(__file__).parent / "reference.json"
-MET = "secondary structure met"
+MET = {"secondary structure met": "HE", "helix met": "H", "strand met": "E"}  # of letters asked for
 ASKED = 50  # chains whose secondary structure is asked for
 
 
@@ -48,10 +48,16 @@ class Reference:
             MissingExtraError: without pydssp.
         """
         found = measured(drawn, self.angles, seed)
-        if asked:
-            shares = [metrics.met(one, chain) for one, chain in zip(self.asked, asked, strict=True)]
-            found[MET] = mean(shares, seed)
-        return found
+        return found | (met(self.asked, asked, seed) if asked else {})
+
+
+def met(asked: Sequence[str], chains: Sequence[Backbone], seed: int) -> Column:
+    """How far what was asked for is there, in chains that were drawn for each."""
+    found = {}
+    for name, letters in MET.items():
+        shares = [metrics.met(one, chain, letters) for one, chain in zip(asked, chains, strict=True)]
+        found[name] = mean(shares, seed)
+    return found
 
 
 def made(train: Sequence[Backbone], held: Sequence[Backbone], seed: int = 0) -> Reference:
@@ -76,8 +82,7 @@ def made(train: Sequence[Backbone], held: Sequence[Backbone], seed: int = 0) -> 
     columns = {name: measured(chains, angles, seed) for name, chains in sets.items()}
     asked = tuple(one.secondary for one in held[:ASKED])
     for name in list(sets)[1:]:  # what chance gives
-        met = [metrics.met(one, chain) for one, chain in zip(asked, sets[name], strict=False)]
-        columns[name][MET] = mean(met, seed)
+        columns[name] |= met(asked, sets[name][: len(asked)], seed)
     return Reference(columns, angles, asked)
 
 
