@@ -97,7 +97,7 @@ class Optimizer:
             {"params": others, "weight_decay": 0.0},
         ]
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=training.lr, betas=training.betas)
+            torch.optim.AdamW(groups, lr=training.lr, betas=training.betas, fused=True)
         ]
         # Muon knows matrices alone: a kernel (out, in, height, width) is one with a row an output.
         self.flat = {p: p.detach().view(len(p), -1) for name, p in named.items() if name in orthogonal}

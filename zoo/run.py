@@ -151,6 +151,8 @@ class Run:
             self.compiled.close()
             own = self._differentiate(batches)
         clipped = parallel.whole(torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), training.clip))
+        self.rate = learning_rate(k, training)
+        self.optimizer.step(self.rate)
         own, norm = torch.stack([own, clipped]).tolist()  # the one time in a step that a GPU is waited for
         loss = parallel.total(own)[0] / processes.size()
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -159,8 +161,6 @@ class Run:
                 f"{norm:.4g}; lower the learning rate, or look for extreme values in the data",
                 self.fitted(),
             )
-        self.rate = learning_rate(k, training)
-        self.optimizer.step(self.rate)
         self.step += 1
         self.ema.update(self.step)
         return loss, norm

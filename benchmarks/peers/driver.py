@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from benchmarks.peers.load import Load
 from benchmarks.peers.report import Section
 
 ROOT = Path(__file__).parents[2]
+LONGEST = 900  # seconds of a process
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Job:
         threads: of the process.
         once: not in every round: its result is always the same.
         gpu: whether the process may see one.
+        environment: variables beside those that every process has.
     """
 
     peer: str
@@ -54,15 +56,16 @@ class Job:
     threads: int
     once: bool = False
     gpu: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def worker(
     measure: str, peer: str, name: str, threads: int, *, before: tuple[str, ...] = (), once: bool = False,
-    gpu: bool = False, **asked: Any,
+    gpu: bool = False, environment: Mapping[str, str] | None = None, **asked: Any,
 ) -> Job:  # fmt: skip
     """A job of `benchmarks.peers.worker`, with arguments of the interpreter before it."""
     arguments = (*before, "-m", "benchmarks.peers.worker", measure, peer, json.dumps(asked))
-    return Job(peer, name, arguments, threads, once, gpu)
+    return Job(peer, name, arguments, threads, once, gpu, environment or {})
 
 
 @dataclass
@@ -102,7 +105,7 @@ def run(part: Part, envs: Path, rounds: int, check: bool) -> tuple[Outcomes, flo
     """The outcomes of a part, and how many cores other processes kept busy meanwhile."""
     outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as scratch:
-        jobs = part.jobs(Plan(Path(scratch), check, 1 if check else os.cpu_count() or 1))
+        jobs = part.jobs(Plan(Path(scratch), check, os.cpu_count() or 1))
         pythons = {job.peer: interpreter(job.peer, envs) for job in jobs}
         load = Load()
         for count in range(0 if check else -part.warm, rounds):
@@ -125,14 +128,29 @@ def process(job: Job, python: Path) -> dict[str, Any] | Unavailable:
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     threads = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
     unseen = {} if job.gpu else {"CUDA_VISIBLE_DEVICES": ""}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **quiet, **threads, **unseen}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **quiet, **threads, **unseen, **job.environment}
     start = time.perf_counter()
-    done = subprocess.run(
-        [python, *job.arguments], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            [python, *job.arguments],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        return Unavailable(f"not done within {LONGEST} s")
     wall = time.perf_counter() - start
     if done.returncode:
-        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return Unavailable(told[-1][:200])
+        told = [line for line in done.stderr.strip().splitlines() if set(line) - set("= ")]
+        errors = [line for line in told if "Error" in line] or told
+        return Unavailable(
+            f"exit status {done.returncode}: {errors[-1] if errors else 'it said nothing'}"[:200]
+        )
     lines = done.stdout.strip().splitlines()
-    return {"wall": wall, **(json.loads(lines[-1]) if lines else {})}
+    try:
+        return {"wall": wall, **(json.loads(lines[-1]) if lines else {})}
+    except json.JSONDecodeError:
+        return Unavailable(f"said something else than its result: {lines[-1][:100]}")

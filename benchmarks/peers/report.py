@@ -75,8 +75,8 @@ class Section:
 
 
 def ratio(a: float | None, b: float | None) -> tuple[float, ...]:
-    """(a/b,) as the values of a target; () where a side is missing, or noise has made b negative."""
-    return () if a is None or b is None or b <= 0 else (a / b,)
+    """(a/b,) as the values of a target; () where a side is missing, or noise has made one negative."""
+    return () if a is None or b is None or a <= 0 or b <= 0 else (a / b,)
 
 
 def spread(values: Sequence[float], scale: float = 1.0) -> str:

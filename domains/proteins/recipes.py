@@ -59,7 +59,7 @@ FLOW = ProteinRecipe(
     scaling="flow",
     objective=Objective(Beta(1.0, 1.9, shift=1.5)),
     training=Training(
-        steps=7650,
+        steps=14000,
         batch_size=16,
         lr=2e-3,
         muon=("blocks", "attention", "rounds"),

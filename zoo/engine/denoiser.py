@@ -107,6 +107,8 @@ def repeat(value: Tensor, n: int) -> Tensor:
     """
     if n % len(value):
         raise ValueError(f"{n} rows cannot be shared evenly among {len(value)} items")
+    if len(value) == n:
+        return value
     if len(value) == 1:
         return value.expand(n, *value.shape[1:])
     return value.repeat_interleave(n // len(value), 0)
@@ -130,6 +132,8 @@ class Encoded:
 
     def standardise(self, x: Tensor) -> Tensor:
         """z = (x − loc)/scale, with no gradient to loc and scale."""
+        if isinstance(self.loc, float) and isinstance(self.scale, float) and (self.loc, self.scale) == (0, 1):
+            return x
         loc, scale = (torch.as_tensor(v).detach().to(x) for v in (self.loc, self.scale))
         return (x - loc) / scale
 

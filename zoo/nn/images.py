@@ -4,6 +4,7 @@ Every block starts as the identity, so that depth costs nothing at the start of 
 vector for each image, `(B, condition)`, and may be joined by a sequence of vectors, `(B, T, width)`.
 """
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,7 +37,7 @@ class ModulatedConvBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv_in(F.silu(self.norm_in(x)))
         scale, shift = self.modulate(condition).unflatten(-1, (-1, *[1] * (h.ndim - 2))).chunk(2, 1)
-        h = F.silu(self.norm_out(h) * (1 + scale) + shift)
+        h = F.silu(torch.addcmul(shift, self.norm_out(h), 1 + scale))
         return self.skip(x) + self.conv_out(self.dropout(h))
 
 
@@ -58,10 +59,12 @@ class Attention(nn.Module):
         start_at_zero(self.out)
 
     def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        q, k, v = rearrange(self.to_qkv(self.norm(x)), "b n (p h d) -> p b h n d", p=3, h=self.heads)
+        parts = self.to_qkv(self.norm(x)).chunk(3, -1)
+        q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         if self.to_kv is not None and context is not None:
-            k, v = rearrange(self.to_kv(context), "b t (p h d) -> p b h t d", p=2, h=self.heads)
+            parts = self.to_kv(context).chunk(2, -1)
+            k, v = (rearrange(part, "b t (h d) -> b h t d", h=self.heads) for part in parts)
             mixed = mixed + F.scaled_dot_product_attention(q, k, v)
         return x + self.out(rearrange(mixed, "b h n d -> b n (h d)"))
 
