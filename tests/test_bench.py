@@ -54,7 +54,7 @@ def test_targets_tell_whether_every_value_keeps_the_bound():
     assert Target("", (1.29,), 1.3, at_most=False).met == "no"
     assert Target("", (), 1.0).met == "not measured"
     assert ratio(3.0, 2.0) == (1.5,)
-    assert ratio(3.0, None) == ratio(None, 2.0) == ratio(3.0, -0.1) == ()
+    assert ratio(3.0, None) == ratio(None, 2.0) == ratio(3.0, -0.1) == ratio(-0.1, 3.0) == ()
 
 
 def test_figures_are_medians_with_quartiles():
@@ -181,8 +181,26 @@ def test_jobs_take_turns_and_a_failure_is_told(tmp_path):
     assert [len(outcome.results) for outcome in (one, fails, two, once)] == [2, 0, 2, 1]
     times = [outcome.results[i]["at"] for i in range(2) for outcome in (one, two)]
     assert times == sorted(times) and one.results[0]["wall"] > 0
-    assert fails.failure == "ValueError: why"
+    assert fails.failure == "exit status 1: ValueError: why"
     assert others is None or others >= 0
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("print('what a library says')", "said something else than its result: what a library says"),
+        (
+            "import sys; print('E: bad\\nValueError: no\\n=====', file=sys.stderr); sys.exit(3)",
+            "ValueError: no",
+        ),
+        ("import time; time.sleep(60)", "not done within 1 s"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_is_told_and_ends_no_run(tmp_path, monkeypatch, program, told):
+    monkeypatch.setattr("benchmarks.peers.driver.LONGEST", 1 if "sleep" in program else 30)
+    part = Part(lambda plan: [Job(OURS, "a", ("-c", program), 1)], lambda outcomes: None)
+    outcomes, _ = run(part, tmp_path, 1, check=True)
+    assert told in outcomes[OURS, "a"].failure and not outcomes[OURS, "a"].results
 
 
 def test_the_mixture_denoises_and_its_ode_ends_in_the_data():

@@ -57,6 +57,20 @@ class Centre(Encoder):
 
 
 @pytest.mark.parametrize(("path_name", "scaling"), COMBINATIONS)
+def test_one_time_for_all_is_the_same_as_each_its_own(path_name, scaling):
+    head, x = Head(), normal(*SHAPE)
+    denoiser = NetworkDenoiser(head, PATHS[path_name](), scaling, Objective())
+    for level in (0.3, 0.999):
+        alike = torch.full((1,), level, dtype=torch.float64).expand(4)
+        with torch.inference_mode():  # what is kept of it must serve outside as well
+            found = denoiser(x, alike, {})
+        each = denoiser(x, alike.clone(), {})
+        assert torch.equal(found, each) and torch.equal(head.seen[-1][1], head.seen[-2][1])
+    denoiser(x, alike, {}).sum().backward()
+    assert head.mix.weight.grad is not None
+
+
+@pytest.mark.parametrize(("path_name", "scaling"), COMBINATIONS)
 def test_every_scaling_turns_its_target_into_the_data(path_name, scaling):
     """With x image-shaped and t of shape (B,): a wrong broadcast of t would mix channels or items."""
     path = PATHS[path_name]()

@@ -22,6 +22,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -154,6 +155,26 @@ class Encoder(nn.Module, ABC):
         """The encoder's own loss, of shape `(B,)`: −ln p(x) under loc and scale, for example."""
 
 
+def _coefficients(path: GaussianPath, scaling: str, t: Tensor) -> tuple[Scaling, Tensor]:
+    """The scaling at times t that broadcast against x, and the noise level that the network is told, (B,)."""
+    alpha, sigma = path.scales(t)
+    return SCALINGS[scaling](alpha, sigma), torch.atan2(sigma, alpha).flatten() * (2 / math.pi)
+
+
+@lru_cache(4096)  # for a small network they take longer than all else in the step of a sampler
+@torch.inference_mode(False)  # what is kept must serve outside that mode as well
+def _known_coefficients(
+    path: GaussianPath, scaling: str, t: float, dtype: torch.dtype, ndim: int
+) -> tuple[Scaling, Tensor]:
+    return _coefficients(path, scaling, torch.full((1,) * ndim, t, dtype=dtype))
+
+
+def _one_on_cpu(t: Tensor) -> bool:
+    """Whether it is one time for all, as samplers give it, whose value can be had for nothing."""
+    alike = len(t) == 1 or t.stride(0) == 0
+    return alike and t.device.type == "cpu" and not t.requires_grad and not torch.compiler.is_compiling()
+
+
 class Denoiser(nn.Module, ABC):
     """An estimate of the data from a noisy state: x̂ = E[x | x_t], if it were perfect."""
 
@@ -226,10 +247,13 @@ class NetworkDenoiser(Denoiser):
 
     def seen(self, x_t: Tensor, t: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the network sees of a state, its noise level (B,), and c_skip and c_out of what it says."""
-        alpha, sigma = self.path.scales(expand(t, x_t))
-        c_in, c_skip, c_out = SCALINGS[self.scaling](alpha, sigma)
+        if _one_on_cpu(t):
+            found = _known_coefficients(self.path, self.scaling, t[0].item(), t.dtype, x_t.ndim)
+        else:
+            found = _coefficients(self.path, self.scaling, expand(t, x_t))
+        (c_in, c_skip, c_out), c_noise = found
         scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
-        return scaled, torch.atan2(sigma, alpha).flatten() * (2 / math.pi), c_skip, c_out
+        return scaled, c_noise.expand(len(t)), c_skip, c_out
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""
