@@ -165,7 +165,7 @@ def test_the_report_tells_machine_versions_targets_and_what_is_left_out(tmp_path
     assert "`make bench`" in text and f"{os.cpu_count()} cores" in text and "diffusers==0.42.1" in text
     assert text.count("| not measured |") == len(made.targets)
     failed = Part(lambda plan: [Job(OURS, "job", ("-c", "raise ValueError('why')"), 1)], overhead.section)
-    assert "- ours, job: ValueError: why" in section(failed, tmp_path, 1, False).text()
+    assert "- ours, job: exit status 1: ValueError: why" in section(failed, tmp_path, 1, False).text()
 
 
 def test_jobs_take_turns_and_a_failure_is_told(tmp_path):

@@ -171,8 +171,9 @@ def _known_coefficients(
 
 def _one_on_cpu(t: Tensor) -> bool:
     """Whether it is one time for all, as samplers give it, whose value can be had for nothing."""
-    alike = len(t) == 1 or t.stride(0) == 0
-    return alike and t.device.type == "cpu" and not t.requires_grad and not torch.compiler.is_compiling()
+    if torch.compiler.is_compiling() or t.device.type != "cpu" or t.requires_grad:
+        return False
+    return len(t) == 1 or t.stride(0) == 0
 
 
 class Denoiser(nn.Module, ABC):
@@ -253,7 +254,7 @@ class NetworkDenoiser(Denoiser):
             found = _coefficients(self.path, self.scaling, expand(t, x_t))
         (c_in, c_skip, c_out), c_noise = found
         scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
-        return scaled, c_noise.expand(len(t)), c_skip, c_out
+        return scaled, c_noise.expand(t.shape), c_skip, c_out
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""
