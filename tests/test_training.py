@@ -113,7 +113,7 @@ def test_signals_save_first(tmp_path, number, error):
 
 def test_killed_process_resumes_from_its_last_save(plugins, tmp_path, python):
     """The real thing: SIGKILL from outside, then the same command with --resume."""
-    command = ["-m", "zoo", "train", "rings", "--steps", "150", "--device", "cpu"]
+    command = ["-m", "zoo", "train", "rings", "--steps", "600", "--device", "cpu"]
     often = "import zoo.training; zoo.training.train.__kwdefaults__['save_seconds'] = 0.0"
     code = f"{often}\nfrom zoo.cli import main; main()"
     paths = os.pathsep.join([str(plugins), str(os.getcwd())])
