@@ -1,8 +1,12 @@
 """What must stay cheap: `import zoo`, `zoo --help`, `zoo list`."""
 
+import gc
 import json
+import weakref
 
 import pytest
+
+from zoo import garbage
 
 HEAVY = {
     "torch",
@@ -46,4 +50,37 @@ def test_public_names_exist_and_nothing_else_does():
 
 def test_verbs_stay_functions_after_their_modules_are_imported(python):
     code = "import zoo, zoo.training, zoo.fit\nassert all(map(callable, [zoo.train, zoo.finetune, zoo.load]))"
+    assert python("-c", code).returncode == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_postponed_collection_is_put_back_and_forgets_no_garbage(enabled):
+    class Cycle:
+        def __init__(self) -> None:
+            self.own = self
+
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(KeyError), garbage.postponed():
+            gone = weakref.ref(Cycle())
+            assert not gc.isenabled() and gone() is not None
+            raise KeyError
+        assert gc.isenabled() == enabled
+        gc.collect()
+        assert gone() is None
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_what_others_froze_stays_frozen(python):
+    code = """if True:
+        import gc
+        from zoo import garbage
+        gc.freeze()
+        frozen = gc.get_freeze_count()
+        with garbage.postponed():
+            pass
+        assert 0 < gc.get_freeze_count() <= frozen
+    """
     assert python("-c", code).returncode == 0

@@ -6,6 +6,8 @@ Everything public is imported on first use, so that ``import zoo`` costs next to
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zoo.garbage import postponed
+
 if TYPE_CHECKING:
     from zoo.catalog import list_models
     from zoo.errors import ZooError
@@ -49,7 +51,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        with postponed():
+            return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from zoo import catalog, checkpoint, lora, manifest, reference, registry, typed
+from zoo import catalog, checkpoint, garbage, lora, manifest, reference, registry, typed
 from zoo.domain import Domain, Recipe
 from zoo.engine.denoiser import NetworkDenoiser
 from zoo.errors import CheckpointError, OptionError
@@ -50,7 +50,8 @@ def load(
         PluginError or UnknownDomainError: if its domain is broken or not installed.
     """
     hub = Hub(endpoint, token, cache_dir, offline)
-    return load_at(reference.resolve(ref, hub, revision), base=base, hub=hub).to(device)
+    with garbage.postponed():
+        return load_at(reference.resolve(ref, hub, revision), base=base, hub=hub).to(device)
 
 
 def load_at(place: Place, *, base: "str | PathLike[str] | Model | None" = None, hub: Hub = AS_USUAL) -> Model:

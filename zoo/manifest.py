@@ -51,7 +51,7 @@ Size = Annotated[int, Ge(0), Le(2**40)]
 Text = Annotated[str, MaxLen(4000)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Dtype = Literal["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"]
-TensorName = Annotated[str, Field(pattern=r"^[\w.-]{1,200}$")]
+TensorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=200)]
 
 
 @dataclass(frozen=True)

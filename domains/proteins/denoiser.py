@@ -10,6 +10,7 @@ from torch import Tensor
 from domains.proteins.backbone import Network
 from domains.proteins.losses import bond_loss, clash_loss, distogram_loss, smooth_lddt
 from zoo.engine import PATHS, Batch, Denoiser, Encoded, Members, NetworkDenoiser, Objective
+from zoo.engine.denoiser import SCALINGS
 from zoo.engine.objective import WEIGHTS
 from zoo.engine.path import expand
 
@@ -86,11 +87,11 @@ class ProteinDenoiser(NetworkDenoiser):
                 found = self(x_t, before, cond, drawn)
                 x_t = torch.where(drawn, self.path.step(x_t, found, before, t), x)
                 cond["estimate"] = found * expand(t <= SURE, x)
-        scaled, c_noise, c_skip, c_out = self.seen(x_t, t, drawn)
+        scaled, c_noise, scaling = self.seen(x_t, t, drawn)
         trunk = self.network.trunk(scaled, c_noise, {"estimate": torch.zeros_like(x)} | cond, drawn)
         said = self.network.coordinates(trunk, c_noise, cond["present"], drawn)
-        x_hat = torch.where(drawn, c_skip * x_t + c_out * said, x)
-        of_level = WEIGHTS[self.objective.weight](alpha, sigma, c_out)
+        x_hat = torch.where(drawn, scaling.estimate(x_t, said), x)
+        of_level = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
         loss = self.mean(of_level * (x_hat - x).square(), drawn, weight)
         found, wanted = (one.unflatten(-1, (-1, 3)) * self.network.scale for one in (x_hat, x))
         clear = (1 - t).clamp(min=0)

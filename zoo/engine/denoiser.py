@@ -39,6 +39,25 @@ class Scaling(NamedTuple):
     c_skip: Tensor
     c_out: Tensor
 
+    def estimate(self, x_t: Tensor, out: Tensor) -> Tensor:
+        """x̂, where the network says `out`."""
+        return self.c_skip * x_t + self.c_out * out
+
+
+class Known(NamedTuple):
+    """The same at one time for all, where c_in has no dimensions and the others are numbers.
+
+    On a CPU these are the fastest forms for a product and for a weighted sum.
+    """
+
+    c_in: Tensor
+    c_skip: float
+    c_out: float
+
+    def estimate(self, x_t: Tensor, out: Tensor) -> Tensor:
+        """x̂, where the network says `out`."""
+        return torch.add(x_t if self.c_skip == 1 else self.c_skip * x_t, out, alpha=self.c_out)
+
 
 def _x0(alpha: Tensor, sigma: Tensor) -> Scaling:
     return Scaling(torch.hypot(alpha, sigma).reciprocal(), torch.zeros_like(alpha), torch.ones_like(alpha))
@@ -155,25 +174,27 @@ class Encoder(nn.Module, ABC):
         """The encoder's own loss, of shape `(B,)`: −ln p(x) under loc and scale, for example."""
 
 
-def _coefficients(path: GaussianPath, scaling: str, t: Tensor) -> tuple[Scaling, Tensor]:
-    """The scaling at times t that broadcast against x, and the noise level that the network is told, (B,)."""
-    alpha, sigma = path.scales(t)
-    return SCALINGS[scaling](alpha, sigma), torch.atan2(sigma, alpha).flatten() * (2 / math.pi)
-
-
 @lru_cache(4096)  # for a small network they take longer than all else in the step of a sampler
 @torch.inference_mode(False)  # what is kept must serve outside that mode as well
-def _known_coefficients(
-    path: GaussianPath, scaling: str, t: float, dtype: torch.dtype, ndim: int
-) -> tuple[Scaling, Tensor]:
-    return _coefficients(path, scaling, torch.full((1,) * ndim, t, dtype=dtype))
+def _known(path: GaussianPath, scaling: str, t: float, dtype: torch.dtype, n: int) -> tuple[Known, Tensor]:
+    """The scaling at a time, and the noise level that the network is told, (n,)."""
+    alpha, sigma = path.scales(torch.tensor(t, dtype=torch.float64))
+    c_in, c_skip, c_out = SCALINGS[scaling](alpha, sigma)
+    return Known(c_in, c_skip.item(), c_out.item()), _level(alpha, sigma).to(dtype).expand(n)
 
 
-def _one_on_cpu(t: Tensor) -> bool:
-    """Whether it is one time for all, as samplers give it, whose value can be had for nothing."""
-    if torch.compiler.is_compiling() or t.device.type != "cpu" or t.requires_grad:
-        return False
-    return len(t) == 1 or t.stride(0) == 0
+def _level(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """(2/π) atan2(σ, α)."""
+    return torch.atan2(sigma, alpha) * (2 / math.pi)
+
+
+def _one_for_all(t: Tensor) -> float | None:
+    """The one time of all rows, as samplers give it, where it can be had for nothing: on a CPU."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not t.is_cpu:
+        return None
+    if t.shape[0] == 1:
+        return t.item()
+    return t[0].item() if t.stride(0) == 0 else None
 
 
 class Denoiser(nn.Module, ABC):
@@ -238,23 +259,25 @@ class NetworkDenoiser(Denoiser):
         return Encoded(cond) if self.encoder is None else self.encoder(cond, mask)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        scaled, c_noise, c_skip, c_out = self.seen(x_t, t, mask)
+        scaled, c_noise, scaling = self.seen(x_t, t, mask)
         out = self.network(scaled, c_noise, cond, mask)
         if out.shape != x_t.shape:
             raise ValueError(
                 f"the network must keep the shape {tuple(x_t.shape)}, not make {tuple(out.shape)}"
             )
-        return c_skip * x_t + c_out * out
+        return scaling.estimate(x_t, out)
 
-    def seen(self, x_t: Tensor, t: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the network sees of a state, its noise level (B,), and c_skip and c_out of what it says."""
-        if _one_on_cpu(t):
-            found = _known_coefficients(self.path, self.scaling, t[0].item(), t.dtype, x_t.ndim)
+    def seen(self, x_t: Tensor, t: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Scaling | Known]:
+        """What the network sees of a state, its noise level (B,), and what turns its answer into x̂."""
+        if (time := _one_for_all(t)) is not None:
+            scaling, level = _known(self.path, self.scaling, time, t.dtype, t.shape[0])
         else:
-            found = _coefficients(self.path, self.scaling, expand(t, x_t))
-        (c_in, c_skip, c_out), c_noise = found
-        scaled = c_in * x_t if mask is None else torch.where(mask, c_in * x_t, x_t)
-        return scaled, c_noise.expand(t.shape), c_skip, c_out
+            alpha, sigma = self.path.scales(expand(t, x_t))
+            scaling, level = SCALINGS[self.scaling](alpha, sigma), _level(alpha, sigma).flatten()
+        scaled = scaling.c_in * x_t
+        if mask is not None:
+            scaled = torch.where(mask, scaled, x_t)
+        return scaled, level, scaling
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss of every item, of shape `(B,)`: weighted diffusion loss + the encoder's own."""

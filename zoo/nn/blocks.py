@@ -62,4 +62,5 @@ class ModulatedBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x of shape `(*, width)`, condition of a shape that broadcasts to `(*, condition)`."""
         scale, shift, gate = self.modulate(condition).chunk(3, -1)
-        return x + gate * self.down(F.gelu(self.up(torch.addcmul(shift, self.norm(x), 1 + scale))))
+        out = self.down(F.gelu(self.up(torch.addcmul(shift, self.norm(x), 1 + scale))))
+        return torch.addcmul(x, gate, out)
