@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import zoo
-from zoo import checkpoint, folders, manifest
+from zoo import checkpoint, folders, loading, manifest
 from zoo.errors import CheckpointError, OptionError, UnknownModelError
 from zoo.manifest import SCHEMA
 
@@ -377,3 +377,23 @@ def test_folder_references(model, tmp_path, monkeypatch):
         zoo.load("./runs/yours")
     with pytest.raises(CheckpointError, match=r"no zoo\.json"):
         zoo.load("./runs")
+
+
+def test_what_is_about_to_be_read_has_parameters_unfilled_and_all_else_as_ever(monkeypatch):
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(64, 64)
+            self.own = torch.nn.Parameter(torch.full((3,), 2.0))
+            self.register_buffer("directions", torch.empty(8).normal_(), persistent=False)
+            with torch.no_grad():
+                self.linear.bias.zero_()
+
+    torch.manual_seed(0)
+    filled = Layer()
+    torch.manual_seed(0)
+    monkeypatch.setattr(torch.Tensor, "uniform_", None)  # it would fail if it were called
+    with loading._Unfilled():
+        unfilled = Layer()
+    assert unfilled.directions.std() > 0 and torch.equal(unfilled.own, filled.own)
+    assert unfilled.linear.weight.shape == filled.linear.weight.shape

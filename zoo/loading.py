@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from zoo import catalog, checkpoint, garbage, lora, manifest, reference, registry, typed
 from zoo.domain import Domain, Recipe
@@ -70,7 +71,7 @@ def load_at(place: Place, *, base: "str | PathLike[str] | Model | None" = None, 
         if base is not None:
             raise OptionError(f"{where}: is a full model, which needs no base")
         try:
-            with _no_larger_than(described.parameters):
+            with _no_larger_than(described.parameters), _Unfilled():
                 denoiser = build(domain, recipe, seed=0)
         except OptionError as error:
             raise CheckpointError(f"{where}: {error}") from None
@@ -127,6 +128,22 @@ def _no_larger_than(values: int) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves parameters as they come from memory, where they would be filled: they are about to be read."""
+
+    FILLS = (torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.fill_, torch.Tensor.zero_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if (
+            func in self.FILLS or getattr(func, "__module__", "") == "torch.nn.init"
+        ):  # whose tensor has a name
+            filled = args[0] if args else kwargs["tensor"]
+            if isinstance(filled, torch.nn.Parameter):
+                return filled
+        return func(*args, **kwargs)
 
 
 def _base_of(
