@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from benchmarks.peers.environments import Unavailable, interpreter
 from benchmarks.peers.load import Load
@@ -42,10 +44,10 @@ class Job:
 
     Attributes:
         peer: whose interpreter it has.
-        name: of the job, among those of the peer in this part.
+        name: of the job, among those of the peer in this part; peers take turns in jobs of one name.
         arguments: of the interpreter.
         threads: of the process.
-        once: not in every round: its result is always the same.
+        once: not in every round, and before all others: its result is always the same.
         gpu: whether the process may see one.
         environment: variables beside those that every process has.
     """
@@ -84,12 +86,22 @@ class Outcome:
 Outcomes = dict[tuple[str, str], Outcome]  # by peer and name of the job
 
 
+def rounds(outcomes: Outcomes, peer: str, name: str, figure: str) -> list[Any]:
+    """A figure of a job in every round; [] if the job never ran."""
+    return [one[figure] for one in outcomes.get((peer, name), Outcome()).results]
+
+
+def absent(outcomes: Outcomes, peers: Iterable[str], name: str) -> list[str]:
+    """The peers whose job of this name never ran."""
+    return [peer for peer in peers if not outcomes.get((peer, name), Outcome()).results]
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the benchmark.
 
     Attributes:
-        jobs: in the order of a round.
+        jobs: in the order of the first round; see `turns`.
         section: what is told of the outcomes.
         warm: whether one more round goes before that does not count: files come into the cache.
         skipped: why the part cannot be done on this machine; "" if it can.
@@ -101,15 +113,39 @@ class Part:
     skipped: Callable[[], str] = lambda: ""
 
 
-def run(part: Part, envs: Path, rounds: int, check: bool) -> tuple[Outcomes, float | None]:
-    """The outcomes of a part, and how many cores other processes kept busy meanwhile."""
+T = TypeVar("T")
+
+
+def turns(jobs: Sequence[Job], count: int) -> list[Job]:
+    """The jobs in the order of a round: first those done once, then the others, name after name.
+
+    From round to round another name goes first, and another peer within each name.
+    """
+    named: dict[str, list[Job]] = {}
+    for job in jobs:
+        if not job.once:
+            named.setdefault(job.name, []).append(job)
+    taking = [job for group in _from(list(named.values()), count) for job in _from(group, count)]
+    return [job for job in jobs if job.once] + taking
+
+
+def _from(items: list[T], first: int) -> list[T]:
+    cut = first % max(len(items), 1)
+    return items[cut:] + items[:cut]
+
+
+def run(part: Part, envs: Path | None, rounds: int, check: bool) -> tuple[Outcomes, float | None]:
+    """The outcomes of a part, and how many cores other processes kept busy meanwhile.
+
+    Without a folder of environments, every peer runs in the interpreter that runs this.
+    """
     outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as scratch:
         jobs = part.jobs(Plan(Path(scratch), check, os.cpu_count() or 1))
         pythons = {job.peer: interpreter(job.peer, envs) for job in jobs}
         load = Load()
         for count in range(0 if check else -part.warm, rounds):
-            for job in jobs:
+            for job in turns(jobs, count):
                 outcome = outcomes.setdefault((job.peer, job.name), Outcome())
                 if outcome.failure or (job.once and outcome.results):
                     continue
@@ -151,6 +187,10 @@ def process(job: Job, python: Path) -> dict[str, Any] | Unavailable:
         )
     lines = done.stdout.strip().splitlines()
     try:
-        return {"wall": wall, **(json.loads(lines[-1]) if lines else {})}
+        result = {"wall": wall, **(json.loads(lines[-1]) if lines else {})}
     except json.JSONDecodeError:
         return Unavailable(f"said something else than its result: {lines[-1][:100]}")
+    used = result.get("torch", torch.__version__)
+    if used != torch.__version__:
+        return Unavailable(f"ran on torch {used}, but the benchmark runs on {torch.__version__}")
+    return result

@@ -1,9 +1,10 @@
-"""How much CPU other processes used meanwhile."""
+"""How much CPU other processes use."""
 
 from __future__ import annotations
 
 import os
 import resource
+import time
 from pathlib import Path
 
 STAT = Path("/proc/stat")
@@ -13,18 +14,25 @@ class Load:
     """Cores that other processes kept busy since this was made."""
 
     def __init__(self) -> None:
-        self.start = _seconds()
+        self.start = _spent()
 
     def others(self) -> float | None:
         """None where the system does not tell (other than Linux)."""
-        now = _seconds()
+        now = _spent()
         if self.start is None or now is None:
             return None
         busy, passed, own = (b - a for a, b in zip(self.start, now, strict=True))
         return max(0.0, busy - own) / max(passed, 1e-9) * (os.cpu_count() or 1)
 
 
-def _seconds() -> tuple[float, float, float] | None:
+def at_rest(seconds: float = 3.0) -> float | None:
+    """Cores that other processes keep busy while this one does nothing for so long; see `Load.others`."""
+    load = Load()
+    time.sleep(seconds)
+    return load.others()
+
+
+def _spent() -> tuple[float, float, float] | None:
     """CPU seconds that all processes used, that there were, and that this one and its children used."""
     if not STAT.is_file():
         return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 START, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 
@@ -19,27 +20,32 @@ class Target:
 
     Attributes:
         what: the claim.
-        values: what was measured; all must keep the bound. Empty: nothing was, as a side is missing.
+        values: of every figure in it the values over rounds; the median of each must keep the bound. Empty:
+            nothing was measured, as a side is missing.
         bound: at most, or at least.
         at_most: which of the two.
         unit: of the values.
+        missing: who could not run, and might have been better.
     """
 
     what: str
-    values: tuple[float, ...]
+    values: Sequence[Sequence[float]]
     bound: float
     at_most: bool = True
     unit: str = "x"
+    missing: Sequence[str] = ()
 
     @property
     def met(self) -> str:
         if not self.values:
             return "not measured"
-        kept = (value <= self.bound if self.at_most else value >= self.bound for value in self.values)
-        return "yes" if all(kept) else "no"
+        middle = [median(value) for value in self.values]
+        kept = (value <= self.bound if self.at_most else value >= self.bound for value in middle)
+        verdict = "yes" if all(kept) else "no"
+        return f"{verdict}, without {', '.join(self.missing)}" if self.missing else verdict
 
     def row(self) -> list[str]:
-        measured = ", ".join(f"{value:.3g}" for value in self.values) or "–"
+        measured = ", ".join(spread(value) for value in self.values) or "–"
         bound = f"{'≤' if self.at_most else '≥'} {self.bound:g} {self.unit}"
         return [self.what, bound.strip(), measured, self.met]
 
@@ -74,9 +80,36 @@ class Section:
         return "\n\n".join(block for block in blocks if block)
 
 
-def ratio(a: float | None, b: float | None) -> tuple[float, ...]:
-    """(a/b,) as the values of a target; () where a side is missing, or noise has made one negative."""
-    return () if a is None or b is None or a <= 0 or b <= 0 else (a / b,)
+Ratios = tuple[tuple[float, ...], ...]
+
+
+def ratios(a: Sequence[float], b: Sequence[float]) -> Ratios:
+    """a/b round by round, as the values of a target; () where a side is missing.
+
+    () too where noise has made the median of one negative; single rounds of that kind are left out.
+    """
+    if not (a and b) or min(median(a), median(b)) <= 0:
+        return ()
+    each = tuple(x / y for x, y in zip(a, b, strict=False) if min(x, y) > 0)
+    return (each,) if each else ()
+
+
+def best(rounds: Mapping[Any, Sequence[float]], lowest: bool) -> Sequence[float]:
+    """The rounds of the one with the lowest or highest median, of those that have any; () of none."""
+    return (min if lowest else max)(filter(None, rounds.values()), key=median, default=())
+
+
+def against(
+    what: str,
+    ours: Sequence[float],
+    peers: Mapping[Any, Sequence[float]],
+    bound: float,
+    *,
+    at_most: bool = True,
+    missing: Sequence[str] = (),
+) -> Target:
+    """Ours to the best peer, which is the one that is best by its median over rounds."""
+    return Target(what, ratios(ours, best(peers, at_most)), bound, at_most, missing=missing)
 
 
 def spread(values: Sequence[float], scale: float = 1.0) -> str:

@@ -1,6 +1,7 @@
 """A contestant's process: python -m benchmarks.peers.worker MEASURE CONTESTANT ASKED
 
-ASKED are the arguments of the measure, as JSON. The last line that it prints is the result, as JSON.
+ASKED are the arguments of the measure, as JSON. The last line that it prints is the result, as JSON; the
+version of `torch` is part of it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,6 @@ if __name__ == "__main__":
     measure, name, asked = sys.argv[1:]
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     contestant = import_module(f"benchmarks.peers.contestants.{name}").CONTESTANT
-    result = MEASURES[measure](contestant, **json.loads(asked))
+    result = {"torch": torch.__version__, **MEASURES[measure](contestant, **json.loads(asked))}
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         print(json.dumps(result))

@@ -234,7 +234,9 @@ def dit(shape: tuple[int, ...], heads: int, head: int, depth: int) -> D.DiTTrans
     )
 
 
-def training(network: nn.Module, labelled: bool = False) -> Training:
+def training(
+    network: nn.Module, labelled: bool = False, memory_format: torch.memory_format = torch.preserve_format
+) -> Training:
     """DDPM's ε-loss, as in the examples of the library; a DiT wants to be told a class."""
     noising = D.DDPMScheduler()
 
@@ -244,7 +246,7 @@ def training(network: nn.Module, labelled: bool = False) -> Training:
         out = network(noising.add_noise(x, noise, t), timestep=t, return_dict=False, **told)[0]
         return (out - noise).square().mean()
 
-    return Training(network, loss)
+    return Training(network, loss, memory_format)
 
 
 def training_1d(network: nn.Module) -> Training:
@@ -259,7 +261,7 @@ def save(folder: Path) -> int:
     return parameters(network)
 
 
-IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT = TASKS
+IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, _ = TASKS
 SHAPE = TASKS[IMAGE]
 CONTESTANT = Contestant(
     loops=loops,
@@ -270,7 +272,9 @@ CONTESTANT = Contestant(
         GRAY: lambda: training(unet(TASKS[GRAY])),
         CHUNK: lambda: training_1d(unet_1d(TASKS[CHUNK])),
         DIT: lambda: training(dit(SHAPE, 4, 32, 5), labelled=True),
-        BASE: lambda: training(unet(SHAPE, (128, 160, 224, 256), layers=2)),
+        BASE: lambda: training(
+            unet(SHAPE, (128, 160, 224, 256), layers=2), memory_format=torch.channels_last
+        ),
         BASE_DIT: lambda: training(dit(SHAPE, 6, 64, 12), labelled=True),
     },
     save=save,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.mixture import Mixture
@@ -14,6 +15,9 @@ from benchmarks.peers.mixture import Mixture
 # Samplers are compared with those of their own kind.
 FIRST, SECOND, SECOND_TWO, THIRD = "1st order", "2nd order", "2nd order, 2 evaluations", "3rd order"
 STOCHASTIC = "stochastic"
+# and with those around a function that returns the same: an estimate of the data, or what a network itself
+# predicts (noise, a velocity), of which the sampler makes that estimate, if it needs one
+DENOISER, NETWORK = "denoiser", "network"
 
 # What training is measured on: task -> the shape of an item.
 TASKS: dict[str, tuple[int, ...]] = {
@@ -23,11 +27,12 @@ TASKS: dict[str, tuple[int, ...]] = {
     "DiT, 3x32x32": (3, 32, 32),
     "base U-Net, 3x32x32": (3, 32, 32),
     "base DiT, 3x32x32": (3, 32, 32),
+    "U-Net of the peers' shape, 3x32x32": (3, 32, 32),
 }
 
 
 def half(x: Tensor) -> Tensor:
-    """The network around which a sampler's own cost is measured."""
+    """The function around which a sampler's own cost is measured."""
     return x * 0.5
 
 
@@ -38,13 +43,15 @@ class Loop:
     Attributes:
         kind: the samplers that it is compared with.
         run: takes noise through all steps.
-        calls: of the network, a step.
+        calls: of `half`, a step.
+        predicts: what `half` stands for: DENOISER or NETWORK.
         reset: done before every run, and not timed.
     """
 
     kind: str
     run: Callable[[Tensor], Any]
     calls: int = 1
+    predicts: str = NETWORK
     reset: Callable[[], Any] = lambda: None
 
 
@@ -56,10 +63,12 @@ class Training:
         network: on the CPU.
         loss: items (B, *) of unit variance to their mean loss; works on the device of the items, which is the
             network's.
+        memory_format: in which a GPU takes network and items fastest; preserve_format: as they are.
     """
 
     network: nn.Module
     loss: Callable[[Tensor], Tensor]
+    memory_format: torch.memory_format = torch.preserve_format
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.contestants.interface import (
+    DENOISER,
     FIRST,
     SECOND,
     SECOND_TWO,
+    THIRD,
     Contestant,
     Loop,
     Solver,
@@ -32,12 +34,21 @@ def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
     sigmas = K.get_sigmas_karras(steps, LOW, HIGH)
 
     def case(kind: str, sampler: Callable[..., Tensor], calls: int = 1) -> Loop:
-        return Loop(kind, lambda x: sampler(lambda x, sigma: half(x), x, sigmas, disable=True), calls)
+        return Loop(
+            kind, lambda x: sampler(lambda x, sigma: half(x), x, sigmas, disable=True), calls, DENOISER
+        )
+
+    def noise(sigma: Tensor, following: Tensor) -> Tensor:
+        raise AssertionError("no noise is drawn where eta is 0")
 
     return {
         "sample_euler": case(FIRST, K.sample_euler),
         "sample_dpmpp_2m": case(SECOND, K.sample_dpmpp_2m),
         "sample_heun": case(SECOND_TWO, K.sample_heun, calls=2),
+        # with a source of noise, so that none is made
+        "sample_dpmpp_3m_sde eta=0": case(
+            THIRD, partial(K.sample_dpmpp_3m_sde, eta=0.0, noise_sampler=noise)
+        ),
     }
 
 

@@ -49,7 +49,9 @@ def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
 
 
 def unet(shape: tuple[int, ...]) -> Unet:
-    return Unet(dim=32, dim_mults=(1, 2, 3), channels=shape[0], attn_heads=3, attn_dim_head=16)
+    return Unet(
+        dim=32, dim_mults=(1, 2, 3), channels=shape[0], attn_heads=3, attn_dim_head=16, flash_attn=True
+    )
 
 
 def training(shape: tuple[int, ...]) -> Training:

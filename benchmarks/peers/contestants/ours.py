@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -13,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from benchmarks.peers.common import seconds
 from benchmarks.peers.contestants.interface import (
+    DENOISER,
     FIRST,
+    NETWORK,
     SECOND,
     SECOND_TWO,
     STOCHASTIC,
@@ -67,15 +69,28 @@ class Plain(Denoiser):
         return self.x_hat(x_t, t)
 
 
-def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
-    denoiser, times = Plain(lambda x, t: half(x)), grid(Linear(), steps)
+class Half(nn.Module):
+    """`half`, as our denoisers call a network."""
 
-    def run(x: Tensor, name: str) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        return half(x)
+
+
+def loops(shape: tuple[int, ...], steps: int) -> dict[str, Loop]:
+    """Every sampler around a denoiser that is `half`, and around one whose network is."""
+    times = grid(Linear(), steps)
+    plain, made = Plain(lambda x, t: half(x)), NetworkDenoiser(Half(), Linear(), "flow", Objective())
+
+    def run(x: Tensor, name: str, denoiser: Denoiser) -> Tensor:
         for state in SAMPLERS[name](denoiser, x, times, cond={}, noise=partial(torch.randn, shape)):
             x = state
         return x
 
-    return {name: Loop(kind, partial(run, name=name), CALLS[name]) for name, kind in KINDS.items()}
+    return {
+        f"{name}, {predicts}": Loop(kind, partial(run, name=name, denoiser=denoiser), CALLS[name], predicts)
+        for name, kind in KINDS.items()
+        for predicts, denoiser in ((DENOISER, plain), (NETWORK, made))
+    }
 
 
 def solver(name: str) -> Solver:
@@ -106,7 +121,7 @@ def image_training(task: str, size: images.Size) -> Training:
 
 
 def chunk_training(task: str) -> Training:
-    size = robotics.UNetSize(widths=(64, 96, 128))
+    size = robotics.UNetSize(widths=(32, 96, 144))
     network = robotics.network(size, *TASKS[task])
     return training(network, lambda x: {"seen": x.new_zeros(len(x), size.condition)})
 
@@ -153,16 +168,16 @@ def train(batch: int, parts: int, steps: int) -> tuple[list[float], list[float]]
     network = images.network(images.SIZES["unet-tiny"], shape[0], classes=0)
     settings = domain.Training(steps=steps, batch_size=batch, parts=parts, validation_batches=1)
     run = Run(NetworkDenoiser(network, Linear(), "flow", Objective()), items, settings, PLAIN)
-    losses, seconds = [], []
+    losses, spent = [], []
     for step in range(steps):
         drawn = seeds.draw(items, settings, step)
-        start = time.perf_counter()
-        losses.append(run.advance(drawn)[0])
-        seconds.append(time.perf_counter() - start)
-    return losses, seconds
+        spent.append(seconds(lambda drawn=drawn: losses.append(run.advance(drawn)[0])))
+    return losses, spent
 
 
-IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT = TASKS
+IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, ALIKE = TASKS
+# widths, levels and blocks of the U-Net of diffusers.py, and its parameters within 1 %
+OF_PEERS = images.UNetSize(widths=(32, 64, 96), depths=(2, 2, 2), attention=(False, True, False))
 CONTESTANT = Contestant(
     loops=loops,
     deterministic={name: solver(name) for name, kind in KINDS.items() if kind != STOCHASTIC},
@@ -174,6 +189,7 @@ CONTESTANT = Contestant(
         DIT: partial(image_training, DIT, images.SIZES["dit-tiny"]),
         BASE: partial(image_training, BASE, images.SIZES["unet-base"]),
         BASE_DIT: partial(image_training, BASE_DIT, images.SIZES["dit-base"]),
+        ALIKE: partial(image_training, ALIKE, OF_PEERS),
     },
     inferences={
         "a chunk of actions, as published": policy,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
-
-from benchmarks.peers.driver import Job, Outcomes, Part, Plan
+from benchmarks.peers.driver import Job, Outcomes, Part, Plan, absent, rounds
 from benchmarks.peers.environments import OURS
 from benchmarks.peers.report import Section, Table, Target, spread
 
@@ -46,18 +44,14 @@ def jobs(plan: Plan) -> list[Job]:
 
 
 def section(outcomes: Outcomes) -> Section:
-    rows, bare = [], ()
-    for peer, lines in IMPORTS.items():
-        each = [
-            [one["seconds"] for one in outcomes[peer, kind].results]
-            for kind in KINDS
-            if (peer, kind) in outcomes
-        ]
-        if not each or not all(each):
+    rows = []
+    for peer, (_, names) in IMPORTS.items():
+        if any(absent(outcomes, [peer], kind) for kind in KINDS):
             continue
-        rows.append([peer, *(spread(values, 1e3) for values in each), f"`{lines[1]}`"])
-        bare = (1e3 * median(each[0]),) if peer == OURS else bare
-    target = Target("import zoo, beyond torch", bare, 50, unit="ms")
+        each = (spread(rounds(outcomes, peer, kind, "seconds"), 1e3) for kind in KINDS)
+        rows.append([peer, *each, f"`{names}`"])
+    bare = [1e3 * one for one in rounds(outcomes, OURS, KINDS[0], "seconds")]
+    target = Target("import zoo, beyond torch", [bare] if bare else [], 50, unit="ms")
     head = ("library", "ms to import", "ms to first names", "first names")
     return Section("Import", "In a fresh process, after `import torch`.", [Table(head, rows)], [target])
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.peers.contestants.interface import Contestant
-from benchmarks.peers.driver import Job, Outcomes, Part, Plan, worker
+from benchmarks.peers.driver import Job, Outcomes, Part, Plan, rounds, worker
 from benchmarks.peers.environments import OURS
-from benchmarks.peers.report import Section, Table, Target, ratio, spread
+from benchmarks.peers.report import Section, Table, Target, ratios, spread
 
 SAVED = "saved"
 # (whose interpreter and model, what) -> the program
@@ -45,23 +44,18 @@ def jobs(plan: Plan) -> list[Job]:
 
 
 def section(outcomes: Outcomes) -> Section:
-    walls = {
-        name: [one["wall"] for one in outcomes[peer, name].results]
-        for peer, name in PROGRAMS
-        if (peer, name) in outcomes and outcomes[peer, name].results
-    }
-    middle = {name: median(each) for name, each in walls.items()}
-    ours, bare, theirs = (middle.get(n) for n in ("zoo.load", "bare torch + safetensors", "from_pretrained"))
+    walls = {name: rounds(outcomes, peer, name, "wall") for peer, name in PROGRAMS}
+    ours, bare, theirs = (walls[n] for n in ("zoo.load", "bare torch + safetensors", "from_pretrained"))
     targets = [
-        Target("loading: zoo.load to bare torch + safetensors", ratio(ours, bare), 1.15),
-        Target("loading: diffusers' from_pretrained to zoo.load", ratio(theirs, ours), 2.0, at_most=False),
+        Target("loading: zoo.load to bare torch + safetensors", ratios(ours, bare), 1.15),
+        Target("loading: diffusers' from_pretrained to zoo.load", ratios(theirs, ours), 2.0, at_most=False),
     ]
     sizes = [
-        f"{peer} {outcome.results[0]['parameters'] / 1e6:.2f}M"
-        for (peer, name), outcome in outcomes.items()
-        if name == SAVED and outcome.results
+        f"{peer} {size / 1e6:.2f}M"
+        for peer in dict.fromkeys(peer for peer, _ in PROGRAMS)
+        for size in rounds(outcomes, peer, SAVED, "parameters")
     ]
-    rows = [[name, spread(each)] for name, each in walls.items()]
+    rows = [[name, spread(each)] for name, each in walls.items() if each]
     about = f"Seconds of a whole process. Parameters: {', '.join(sizes)}."
     return Section("Loading", about, [Table(("process", "seconds"), rows)], targets)
 
