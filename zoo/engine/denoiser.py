@@ -180,7 +180,7 @@ def _known(path: GaussianPath, scaling: str, t: float, dtype: torch.dtype, n: in
     """The scaling at a time, and the noise level that the network is told, (n,)."""
     alpha, sigma = path.scales(torch.tensor(t, dtype=torch.float64))
     c_in, c_skip, c_out = SCALINGS[scaling](alpha, sigma)
-    return Known(c_in, c_skip.item(), c_out.item()), _level(alpha, sigma).to(dtype).expand(n)
+    return Known(c_in.to(dtype), c_skip.item(), c_out.item()), _level(alpha, sigma).to(dtype).expand(n)
 
 
 def _level(alpha: Tensor, sigma: Tensor) -> Tensor:

@@ -98,15 +98,22 @@ def _source(noise: Noise | None) -> Noise:
 Weights = Sequence[Sequence[Tensor | float]]  # of the terms of every step
 
 
-def _weights(table: Tensor, ndim: int) -> Weights:
-    """Numbers of every step, `(steps, k)` or `(steps, k, B)`: the latter as tensors that broadcast against x.
+def _numbers(table: Tensor, dtype: torch.dtype) -> Weights:
+    """Numbers of every step, `(steps, k)`, for an x of this type.
 
-    The former are numbers, with which a sum takes fewer passes over memory, but for the first of a step: it
-    multiplies, which is twice as fast for a small x where it is a tensor of no dimensions.
+    With them a sum takes fewer passes over memory than with tensors. The first of a step multiplies, which is
+    twice as fast for a small x where it is a tensor of no dimensions.
     """
+    table = table.to(dtype)
+    return [[first, *row[1:]] for first, row in zip(table[:, 0].unbind(), table.tolist(), strict=True)]
+
+
+def _weights(table: Tensor, x: Tensor) -> Weights:
+    """`_numbers`, or of each sample's own, `(steps, k, B)`, tensors that broadcast against x."""
     if table.ndim == 2:
-        return [[first, *row[1:]] for first, row in zip(table[:, 0].unbind(), table.tolist(), strict=True)]
-    return [list(row.unbind()) for row in table.reshape(*table.shape, *(1,) * (ndim - 1)).unbind()]
+        return _numbers(table, x.dtype)
+    shaped = table.to(x).reshape(*table.shape, *(1,) * (x.ndim - 1))
+    return [list(row.unbind()) for row in shaped.unbind()]
 
 
 def _moments(times: Tensor, x: Tensor) -> list[Tensor]:
@@ -159,9 +166,9 @@ def multistep(
     draw = _source(noise) if eta > 0 else None
     path = _gaussian(denoiser)
     if times.ndim == 1:
-        predict, correct, kicks = _known_weights(path, tuple(times.tolist()), rule, eta)
+        predict, correct, kicks = _known_weights(path, tuple(times.tolist()), rule, eta, x.dtype)
     else:
-        predict, correct, kicks = (_weights(table.to(x), x.ndim) for table in _tables(path, times, rule, eta))
+        predict, correct, kicks = (_weights(table, x) for table in _tables(path, times, rule, eta))
     start, kick, estimates = x, None, []
     x = _pin(x, mask, known)
     for i, t in enumerate(_moments(times[:-1], x)):
@@ -190,11 +197,11 @@ def _tables(path: GaussianPath, times: Tensor, rule: Rule, eta: float) -> tuple[
 @lru_cache(256)  # they take longer than a small network, and a policy asks for the same ones all the time
 @torch.inference_mode(False)  # what is kept must serve outside that mode as well
 def _known_weights(
-    path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float
+    path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float, dtype: torch.dtype
 ) -> tuple[Weights, ...]:
-    """Those of `_tables`, of times that are the same for all."""
+    """Those of `_tables`, of times that are the same for all; for an x of this type."""
     tables = _tables(path, torch.tensor(times, dtype=torch.float64), rule, eta)
-    return tuple(_weights(table, 0) for table in tables)
+    return tuple(_numbers(table, dtype) for table in tables)
 
 
 def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
@@ -281,8 +288,8 @@ def heun(
         draw = _source(noise)
         gain = min(churn / (len(times) - 1), 2**0.5 - 1)
         raised = path.time(path.log_snr(times[:-1]) - math.log1p(gain)).clamp(max=1)
-    lift = _weights(torch.stack(path.raising(times[:-1], raised), 1), x.ndim)
-    step = _weights(torch.stack(path.transition(raised, times[1:])[:2], 1), x.ndim)
+    lift = _weights(torch.stack(path.raising(times[:-1], raised), 1), x)
+    step = _weights(torch.stack(path.transition(raised, times[1:])[:2], 1), x)
     at, ahead = _moments(raised, x), _moments(times[1:], x)
     x = _pin(x, mask, known)
     for i, t in enumerate(at):

@@ -121,7 +121,7 @@ def image_training(task: str, size: images.Size) -> Training:
 
 
 def chunk_training(task: str) -> Training:
-    size = robotics.UNetSize(widths=(32, 96, 144))
+    size = robotics.UNetSize(widths=(32, 64, 160), condition=288)
     network = robotics.network(size, *TASKS[task])
     return training(network, lambda x: {"seen": x.new_zeros(len(x), size.condition)})
 
