@@ -51,20 +51,17 @@ class DiTSize:
     """Sizes of a DiT; see `UNetSize`.
 
     The condition is wide for the depth: what it modulates with costs parameters and next to no time.
-
-    Attributes:
-        head: channels of a head of the attention, about.
     """
 
     kind: Literal["dit"] = "dit"
     patch: Annotated[int, Ge(1), Le(32)] = 2
     width: Width = 128
     depth: Count = 4
-    head: Width = 32
     condition: Width = 280
 
 
 Size = UNetSize | DiTSize
+HEAD = 64  # channels of a head of the DiT's attention: exponentials take time, and are as many as the heads
 SIZES: dict[str, Size] = {
     "unet-tiny": UNetSize(),
     "unet-small": UNetSize(widths=(32, 112, 208), depths=(1, 2, 3), condition=256, dropout=0.1),
@@ -76,7 +73,7 @@ SIZES: dict[str, Size] = {
     ),
     "dit-tiny": DiTSize(),
     "dit-small": DiTSize(width=256, depth=6, condition=480),
-    "dit-base": DiTSize(width=384, depth=10, head=64, condition=704),
+    "dit-base": DiTSize(width=384, depth=10, condition=704),
 }
 
 
@@ -173,7 +170,7 @@ class DiT(nn.Module):
         self.embed = nn.Linear((channels + 1) * size.patch**2, size.width)
         self.place = FourierFeatures(size.width // 4, 0.25, 32.0)
         self.to_place = nn.Linear(2 * self.place.width, size.width)
-        make = (size.width, size.head, context, size.condition)
+        make = (size.width, HEAD, context, size.condition)
         self.attention = nn.ModuleList(Attention(*make) for _ in range(size.depth))
         self.blocks = nn.ModuleList(ModulatedBlock(size.width, size.condition, 4) for _ in range(size.depth))
         self.norm = nn.LayerNorm(size.width)
