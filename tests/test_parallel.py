@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -384,6 +385,18 @@ def test_training_goes_on_where_compilation_fails(monkeypatch):
         compiled = trained(compile=True)
     plain = trained()
     assert all(torch.equal(tensor, compiled[name]) for name, tensor in plain.items())
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_compilation_and_recomputed_activations_go_together(monkeypatch, fails):
+    def compiler(forward, options):
+        return (lambda *args: 1 / 0) if fails else forward
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    with pytest.warns(UserWarning, match="division") if fails else nullcontext():
+        both = trained(compile=True, recompute=True)
+    plain = trained()
+    assert all(torch.equal(tensor, both[name]) for name, tensor in plain.items())
 
 
 @pytest.mark.slow

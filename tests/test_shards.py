@@ -151,6 +151,23 @@ def test_few_windows_are_kept(files):
     assert len(reads) <= 1 + 24 + 1  # each once, and the one behind
 
 
+def test_windows_are_kept_for_the_parts_of_this_process_alone(files, monkeypatch):
+    monkeypatch.setattr("zoo.shards.processes.share", lambda parts: range(parts // 4))  # one of four
+    streamed = Streamed(Shards(files / "*.parquet", rows=10), Numbers, seed=0)
+    for row in range(0, 100, 5):
+        streamed.from_row(row, 0, 8)
+        streamed.from_row(row, 1, 8)
+        assert len(streamed._kept) <= 5
+
+
+def test_what_was_asked_for_before_does_not_change_where_a_row_lies(files):
+    used = Streamed(Shards(files / "*.parquet", rows=10), Numbers, seed=0)
+    for row in (0, 700, 3, 2000, 1999, 12):
+        fresh = Streamed(used.shards, Numbers, seed=0)
+        for part in range(3):
+            assert used._of(row, part, 3) == fresh._of(row, part, 3)
+
+
 def test_a_tar_of_webdataset_is_a_window(tmp_path):
     for k in range(2):
         with tarfile.open(tmp_path / f"{k}.tar", "w") as tar:

@@ -52,7 +52,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         with postponed():
-            return getattr(import_module(_HOMES[name]), name)
+            value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 

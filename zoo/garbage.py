@@ -7,17 +7,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """No garbage is looked for meanwhile, and what was made then counts as old.
+    """No garbage is looked for meanwhile. All that there is then counts as old: it is seldom looked through.
 
-    Otherwise the collector looks through all of torch several times, a tenth of a second each.
+    For imports: the collector would look through all of torch several times, a tenth of a second each. Not
+    for what is done again and again, as garbage would pile up.
     """
-    collected, frozen = gc.isenabled(), gc.get_freeze_count()
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if not frozen:  # to and fro moves all objects into the oldest generation; what others froze must stay
+        if not gc.get_freeze_count():  # what others froze must stay so
             gc.freeze()
-            gc.unfreeze()
-        if collected:
+            gc.unfreeze()  # to and fro moves all objects into the oldest generation
+        if enabled:
             gc.enable()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from zoo import catalog, checkpoint, garbage, lora, manifest, reference, registry, typed
+from zoo import catalog, checkpoint, lora, manifest, reference, registry, typed
 from zoo.domain import Domain, Recipe
 from zoo.engine.denoiser import NetworkDenoiser
 from zoo.errors import CheckpointError, OptionError
@@ -51,8 +51,7 @@ def load(
         PluginError or UnknownDomainError: if its domain is broken or not installed.
     """
     hub = Hub(endpoint, token, cache_dir, offline)
-    with garbage.postponed():
-        return load_at(reference.resolve(ref, hub, revision), base=base, hub=hub).to(device)
+    return load_at(reference.resolve(ref, hub, revision), base=base, hub=hub).to(device)
 
 
 def load_at(place: Place, *, base: "str | PathLike[str] | Model | None" = None, hub: Hub = AS_USUAL) -> Model:
@@ -131,19 +130,18 @@ def _no_larger_than(values: int) -> Iterator[None]:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves parameters as they come from memory, where they would be filled: they are about to be read."""
+    """Leaves parameters as they come from memory, where they would be filled: they are about to be read.
+
+    So fewer random numbers are drawn: a random buffer that is not saved would differ from that of `build`.
+    """
 
     FILLS = (torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.fill_, torch.Tensor.zero_)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if (
-            func in self.FILLS or getattr(func, "__module__", "") == "torch.nn.init"
-        ):  # whose tensor has a name
-            filled = args[0] if args else kwargs["tensor"]
-            if isinstance(filled, torch.nn.Parameter):
-                return filled
-        return func(*args, **kwargs)
+        fills = func in self.FILLS or getattr(func, "__module__", "") == "torch.nn.init"
+        filled = (args[0] if args else kwargs.get("tensor")) if fills else None
+        return filled if isinstance(filled, torch.nn.Parameter) else func(*args, **kwargs)
 
 
 def _base_of(

@@ -20,6 +20,7 @@ from zoo.errors import OptionError
 from zoo.hub.connection import Hub
 from zoo.hub.pushing import Pushed, push, reference_to
 from zoo.manifest import SCHEMA, Lora, Manifest, Metric, Provenance
+from zoo.scale import compiled_if_it_can
 
 
 class Model(ABC):
@@ -156,6 +157,18 @@ class Model(ABC):
     def to(self, device: str | torch.device) -> Self:
         """Moves the weights; "auto" is the fastest device there is. Returns the model itself."""
         self.denoiser.to(pick_device(device))
+        return self
+
+    def compile(self) -> Self:
+        """Has the network compiled (`torch.compile`) when it next draws; returns the model itself.
+
+        Up to eight shapes of what it draws are compiled, each on its own when it first comes, which takes
+        seconds to a minute. Draws of that shape are then faster, and the same to rounding. Where it fails, a
+        warning, and draws go on as before. Copies, and what is saved, know nothing of it.
+        """
+        network = self.denoiser.network
+        # where torch.nn.Module.compile puts it: pickles and copies leave it out
+        network._compiled_call_impl = compiled_if_it_can(network._call_impl)  # pyright: ignore[reportAttributeAccessIssue]
         return self
 
     def copy(self) -> Self:

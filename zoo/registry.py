@@ -4,10 +4,13 @@ Nothing is imported until a domain is asked for, torch included. A plug-in that 
 two packages claim, is reported by name and does not keep the others from loading.
 """
 
+import sys
+from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from zoo.errors import PluginError, UnknownDomainError
+from zoo.garbage import postponed
 
 if TYPE_CHECKING:
     from zoo.domain import Domain
@@ -51,7 +54,8 @@ def domain(name: str) -> "Domain":
         raise UnknownDomainError(f"no domain {name!r}; there are: {', '.join(sorted(good)) or 'none'}")
     entry = good[name]
     try:
-        found = entry.load()
+        with nullcontext() if entry.module in sys.modules else postponed():
+            found = entry.load()
     except Exception as error:  # a plug-in's import may fail in any way
         cause = f"{type(error).__name__}: {error}"
         raise PluginError(f"domain {name!r} ({entry.value}) cannot be imported: {cause}") from error

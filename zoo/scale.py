@@ -1,5 +1,6 @@
 """How a run is carried out: settings of the run and not of its recipe, which change rounding alone."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,14 +55,35 @@ def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(forward, options={"fallback_random": True})
 
 
+def compiled_if_it_can(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A pass by `torch.compile`, each shape on its own; where that fails, a warning, and as it was."""
+    current = torch.compile(call, dynamic=False)
+
+    def run(*args: Any) -> Any:
+        nonlocal current
+        try:
+            return current(*args)
+        except Exception as error:  # compilers fail in any way; an error of another cause comes again below
+            if current is call:
+                raise
+            warnings.warn(f"it goes on without torch.compile, which failed: {error}", stacklevel=2)
+            current = call
+            return current(*args)
+
+    return run
+
+
 @contextmanager
 def forwards(modules: Iterable[nn.Module], change: Callable[..., Any]) -> Iterator[None]:
     """The modules' forward passes changed meanwhile; names and weights stay as they are."""
-    changed = list(modules)
-    for module in changed:
+    before = [(module, vars(module).get("forward")) for module in modules]
+    for module, _ in before:
         module.forward = change(module.forward)
     try:
         yield
     finally:
-        for module in changed:
-            del module.forward
+        for module, forward in before:
+            if forward is None:
+                del module.forward
+            else:  # another change stands around this one
+                module.forward = forward

@@ -10,6 +10,7 @@ part: so a run may stop anywhere, and any number of processes sees the same batc
 """
 
 import tarfile
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from io import BytesIO
+from itertools import accumulate
 from os import PathLike
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from zoo import processes
 from zoo.domain import Dataset
 from zoo.engine.denoiser import Batch
 from zoo.errors import DataError, MissingExtraError, OptionError, one_line
@@ -55,8 +58,8 @@ class Shards:
     Attributes:
         paths: of .parquet or .tar files, or patterns of such; also addresses that fsspec knows, such as
             hf://datasets/org/name/train-*.parquet.
-        rows: of a window, at least (a file may have fewer). All windows but three wait on the disk, or on the
-            Hub.
+        rows: of a window, at least (a file may have fewer). In memory are two windows for each part of a
+            batch that a process works on, and one more; all others wait on the disk, or on the Hub.
     """
 
     paths: str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -212,6 +215,8 @@ class Streamed(Dataset):
         self.shards, self.make, self.seed = shards, make, seed
         self.sources = make(shards.first()).sources
         self._order = lru_cache(4)(self._drawn)
+        # of each (part, parts): the epoch that was last asked for, and its first row
+        self._reached: dict[tuple[int, int], tuple[int, int]] = {}
         self._kept: OrderedDict[Window, Future[Dataset]] = OrderedDict()
         self._reading = ThreadPoolExecutor(1)
 
@@ -228,7 +233,7 @@ class Streamed(Dataset):
                 f"{len(self.shards.windows)}: take fewer parts, or windows of fewer rows"
             )
         now, ahead = self._of(row, part, parts)
-        keep = 2 * parts + 1  # a part's own, and the one behind it
+        keep = 2 * len(processes.share(parts)) + 1  # of each part of this process, its own and the one behind
         found = self._loading(now)
         self._loading(ahead)
         while len(self._kept) > keep:
@@ -243,14 +248,25 @@ class Streamed(Dataset):
 
     def _of(self, row: int, part: int, parts: int) -> tuple[Window, Window]:
         """The window that a row of a part lies in, and the one behind."""
-        epoch = 0
+        epoch, start, order = self._epoch(row, part, parts)
+        i = bisect_right([*accumulate(window.rows for window in order)], row - start)
+        return order[i], (order[i + 1 :] or self._order(epoch + 1)[part::parts])[0]
+
+    def _epoch(self, row: int, part: int, parts: int) -> tuple[int, int, list[Window]]:
+        """The epoch of a part that a row lies in, its first row, and its windows.
+
+        From the last one that was asked for on, so that a long run does not walk through all of its epochs.
+        """
+        epoch, start = self._reached.get((part, parts), (0, 0))
+        if row < start:
+            epoch, start = 0, 0
         while True:
             order = self._order(epoch)[part::parts]
-            for i, window in enumerate(order):
-                if row < window.rows:
-                    return window, (order[i + 1 :] or self._order(epoch + 1)[part::parts])[0]
-                row -= window.rows
-            epoch += 1
+            rows = sum(window.rows for window in order)
+            if row < start + rows:
+                self._reached[part, parts] = epoch, start
+                return epoch, start, order
+            epoch, start = epoch + 1, start + rows
 
     def _drawn(self, epoch: int) -> list[Window]:
         windows = self.shards.windows

@@ -55,8 +55,8 @@ BUSY = 0.1  # cores in use by others, with which no run for the document begins
 def done(part: Part, setup: Setup, envs: Path | None, rounds: int, check: bool) -> Record:
     """A part, run, or why it is left out."""
     if reason := part.skipped():
-        return Record(setup, rounds, {}, skipped=reason)
-    return Record(setup, rounds, *run(part, envs, rounds, check))
+        return Record(setup, {}, skipped=reason)
+    return Record(setup, *run(part, envs, rounds, check))
 
 
 def section(part: Part, record: Record) -> Section:
@@ -65,7 +65,8 @@ def section(part: Part, record: Record) -> Section:
     if record.skipped:
         return replace(made, about=f"Left out: {record.skipped}.", tables=())
     load = "unknown" if record.others is None else f"{record.others:.2f} cores"
-    about = f"{made.about} Rounds: {record.rounds}. Used by other processes meanwhile: {load}."
+    most = max((len(one.results) for one in outcomes.values()), default=0)
+    about = f"{made.about} Rounds: {most}. Used by other processes meanwhile: {load}."
     failures = [f"{peer}, {name}: {one.failure}" for (peer, name), one in outcomes.items() if one.failure]
     return replace(made, about=about, failures=[*made.failures, *failures])
 
@@ -80,9 +81,9 @@ def whole(records: Mapping[str, Record], sections: Sequence[Section], command: s
         for setup, names in setups.items()
     ]
     about = (
-        f"`{command}` {'. '.join(told)}. Medians over rounds, with quartiles in brackets; every figure of a "
-        "round comes from a fresh process, peers taking turns. A target's ratio is taken round by round, "
-        "ours to the peer with the best median."
+        f"`{command}` {'. '.join(told)}. Medians over rounds, with quartiles in brackets; in every round "
+        "a library has a fresh process for each case, peers taking turns. A target's ratio is taken round by "
+        "round, ours to the peer with the best median."
     )
     return "\n\n".join([about, targets_table(sections), *(one.text() for one in sections)])
 
@@ -127,7 +128,10 @@ def main(given: Sequence[str] | None = None) -> None:
     for name in names:
         if not chosen.again:
             rounds = 1 if chosen.check else chosen.rounds
-            records[name] = done(PARTS[name], setup, where, rounds, chosen.check)
+            record = done(PARTS[name], setup, where, rounds, chosen.check)
+            if record.skipped and name in records:
+                record = records[name]  # of a machine that could: its figures stay
+            records[name] = record
             if not chosen.check:
                 results.write(file, records)
         sections.append(section(PARTS[name], records[name]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -159,6 +160,25 @@ def run(part: Part, envs: Path | None, rounds: int, check: bool) -> tuple[Outcom
         return outcomes, load.others()
 
 
+def _ended(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A command that has ended; one that does not in time is killed with all that it has started."""
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as started:
+        try:
+            out, error = started.communicate(timeout=LONGEST)
+        except BaseException:  # Ctrl-C, too: the session of its own does not get it
+            os.killpg(started.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, started.returncode, out, error)
+
+
 def process(job: Job, python: Path) -> dict[str, Any] | Unavailable:
     """What one process printed last, and the `wall` seconds that it took; or the last line of its error."""
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
@@ -167,15 +187,7 @@ def process(job: Job, python: Path) -> dict[str, Any] | Unavailable:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **quiet, **threads, **unseen, **job.environment}
     start = time.perf_counter()
     try:
-        done = subprocess.run(
-            [python, *job.arguments],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LONGEST,
-        )
+        done = _ended([str(python), *job.arguments], environment)
     except subprocess.TimeoutExpired:
         return Unavailable(f"not done within {LONGEST} s")
     wall = time.perf_counter() - start

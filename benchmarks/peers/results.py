@@ -29,14 +29,12 @@ class Record:
 
     Attributes:
         setup: of its run.
-        rounds: of its run.
         outcomes: of its jobs.
         others: cores that other processes kept busy meanwhile; None: unknown.
         skipped: why it was not done; "" if it was.
     """
 
     setup: Setup
-    rounds: int
     outcomes: Outcomes
     others: float | None = None
     skipped: str = ""

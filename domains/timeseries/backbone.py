@@ -20,7 +20,7 @@ from domains.timeseries.features import interpolations, roughness, seasonal_fore
 from domains.timeseries.local import RECORD
 from domains.timeseries.window import CONTEXT, INSIDE, TARGET, WIDTH
 from zoo.engine.denoiser import Encoded, Encoder
-from zoo.nn import FourierFeatures, ModulatedBlock, ResidualBlock
+from zoo.nn import FourierFeatures, ModulatedBlock, ResidualBlock, once
 
 GUESSES, LEVELS = 8, 9 + RECORD  # simple forecasts; what tells how far they may be trusted
 STD_OF_LAPLACE = 2**0.5
@@ -130,7 +130,8 @@ class TargetDenoiser(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
         assert mask is not None
-        condition = F.silu(cond["context"] + self.level(self.noise(noise))[:, None])
+        level = self.level(self.noise(once(noise)))[:, None]
+        condition = F.silu(once(cond["context"]) + level)  # that of one series serves all of its paths
         unknown = torch.where(mask, x, 0.0)
         given = torch.where(cond["given"] & ~mask, x, 0.0)
         h = self.embed(torch.cat([unknown, given, mask.expand_as(x).to(x)], -1))

@@ -1,10 +1,13 @@
 """The verbs on policies that have hardly learned, and one that has learned a simple task."""
 
 import os
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import zoo
 from domains.robotics import Episodes, Policy, domain
@@ -428,3 +431,32 @@ def test_a_camera_is_an_option(tmp_path):
     alone = trained("mlp", 2, blind)
     alone.save(tmp_path / "blind")
     assert zoo.load(tmp_path / "blind").sample(2, pictures=looks[0]).shape == (2, 16, 2)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_compiled_model_draws_the_same_and_its_copies_know_nothing_of_it(monkeypatch, fails):
+    model = zoo.load("robotics-flow", device="cpu")
+    seen, calls = np.zeros((model.recipe.n_obs_steps, model.recipe.observed), np.float32), []
+    plain = model.predict_chunk(seen, seed=0, quiet=True)
+
+    def compiler(forward, dynamic):
+        return lambda *args: 1 / 0 if fails else calls.append(len(args)) or forward(*args)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    assert model.compile() is model
+    with pytest.warns(UserWarning, match=r"without torch\.compile.*division") if fails else nullcontext():
+        assert np.array_equal(model.predict_chunk(seen, seed=0, quiet=True), plain)
+    count = len(calls)
+    assert count == (0 if fails else 5)
+    assert np.array_equal(model.copy().predict_chunk(seen, seed=0, quiet=True), plain) and len(calls) == count
+    assert set(model.denoiser.state_dict()) == set(model.copy().denoiser.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_model_that_is_really_compiled_draws_the_same(recwarn):
+    model = zoo.load("robotics-flow", device="cpu")
+    seen = np.zeros((model.recipe.n_obs_steps, model.recipe.observed), np.float32)
+    plain = model.predict_chunk(seen, seed=0, quiet=True)
+    np.testing.assert_allclose(model.compile().predict_chunk(seen, seed=0, quiet=True), plain, rtol=1e-4, atol=1e-3)
+    assert not [w for w in recwarn if "torch.compile" in str(w.message)]

@@ -178,7 +178,7 @@ class Encoder(nn.Module, ABC):
 @torch.inference_mode(False)  # what is kept must serve outside that mode as well
 def _known(path: GaussianPath, scaling: str, t: float, dtype: torch.dtype, n: int) -> tuple[Known, Tensor]:
     """The scaling at a time, and the noise level that the network is told, (n,)."""
-    alpha, sigma = path.scales(torch.tensor(t, dtype=torch.float64))
+    alpha, sigma = path.scales(torch.tensor(t, dtype=torch.float64, device="cpu"))
     c_in, c_skip, c_out = SCALINGS[scaling](alpha, sigma)
     return Known(c_in.to(dtype), c_skip.item(), c_out.item()), _level(alpha, sigma).to(dtype).expand(n)
 
@@ -269,7 +269,7 @@ class NetworkDenoiser(Denoiser):
 
     def seen(self, x_t: Tensor, t: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Scaling | Known]:
         """What the network sees of a state, its noise level (B,), and what turns its answer into x̂."""
-        if (time := _one_for_all(t)) is not None:
+        if x_t.is_cpu and (time := _one_for_all(t)) is not None:
             scaling, level = _known(self.path, self.scaling, time, t.dtype, t.shape[0])
         else:
             alpha, sigma = self.path.scales(expand(t, x_t))

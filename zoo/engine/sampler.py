@@ -104,7 +104,7 @@ def _numbers(table: Tensor, dtype: torch.dtype) -> Weights:
     With them a sum takes fewer passes over memory than with tensors. The first of a step multiplies, which is
     twice as fast for a small x where it is a tensor of no dimensions.
     """
-    table = table.to(dtype)
+    table = table.to("cpu", dtype)
     return [[first, *row[1:]] for first, row in zip(table[:, 0].unbind(), table.tolist(), strict=True)]
 
 
@@ -200,7 +200,7 @@ def _known_weights(
     path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float, dtype: torch.dtype
 ) -> tuple[Weights, ...]:
     """Those of `_tables`, of times that are the same for all; for an x of this type."""
-    tables = _tables(path, torch.tensor(times, dtype=torch.float64), rule, eta)
+    tables = _tables(path, torch.tensor(times, dtype=torch.float64, device="cpu"), rule, eta)
     return tuple(_numbers(table, dtype) for table in tables)
 
 

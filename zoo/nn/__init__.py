@@ -3,7 +3,7 @@
 A backbone maps (x_t, noise level, cond, mask) to something like x.
 """
 
-from zoo.nn.blocks import FourierFeatures, ModulatedBlock, ResidualBlock
+from zoo.nn.blocks import FourierFeatures, ModulatedBlock, ResidualBlock, once
 from zoo.nn.images import Attention, ModulatedConvBlock, groups, start_at_zero
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "ModulatedConvBlock",
     "ResidualBlock",
     "groups",
+    "once",
     "start_at_zero",
 ]

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def once(value: Tensor) -> Tensor:
+    """The first row alone of a tensor whose rows are all the same memory, as where one serves all members."""
+    return value[:1] if value.stride(0) == 0 else value
+
+
 class FourierFeatures(nn.Module):
     """Sines and cosines of a number in [0, 1], such as a noise level, at log-spaced frequencies.
 

@@ -261,7 +261,7 @@ def save(folder: Path) -> int:
     return parameters(network)
 
 
-IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, _ = TASKS
+IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, *_ = TASKS
 SHAPE = TASKS[IMAGE]
 CONTESTANT = Contestant(
     loops=loops,

@@ -28,6 +28,7 @@ TASKS: dict[str, tuple[int, ...]] = {
     "base U-Net, 3x32x32": (3, 32, 32),
     "base DiT, 3x32x32": (3, 32, 32),
     "U-Net of the peers' shape, 3x32x32": (3, 32, 32),
+    "DiT of the peer's shape, 3x32x32": (3, 32, 32),
 }
 
 
@@ -63,7 +64,7 @@ class Training:
         network: on the CPU.
         loss: items (B, *) of unit variance to their mean loss; works on the device of the items, which is the
             network's.
-        memory_format: in which a GPU takes network and items fastest; preserve_format: as they are.
+        memory_format: in which network and items are fastest; preserve_format: as they are.
     """
 
     network: nn.Module

@@ -56,16 +56,18 @@ def unet(shape: tuple[int, ...]) -> Unet:
 
 def training(shape: tuple[int, ...]) -> Training:
     network = unet(shape)
-    return trained(network, GaussianDiffusion(network, image_size=shape[1]), lambda x: x)
+    loss = learned(GaussianDiffusion(network, image_size=shape[1]), lambda x: x)
+    return Training(network, loss, torch.channels_last)
 
 
 def training_1d(shape: tuple[int, ...]) -> Training:
     network = Unet1D(dim=28, dim_mults=(1, 2, 4), channels=shape[1])
-    return trained(network, GaussianDiffusion1D(network, seq_length=shape[0]), lambda x: x.transpose(1, 2))
+    loss = learned(GaussianDiffusion1D(network, seq_length=shape[0]), lambda x: x.transpose(1, 2))
+    return Training(network, loss)
 
 
-def trained(network: nn.Module, diffusion: nn.Module, arrange: Callable[[Tensor], Tensor]) -> Training:
-    return Training(network, lambda x: diffusion(arrange(x).clamp(0, 1)))  # it wants data in [0, 1]
+def learned(diffusion: nn.Module, arrange: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: diffusion(arrange(x).clamp(0, 1))  # it wants data in [0, 1]
 
 
 IMAGE, GRAY, CHUNK, *_ = TASKS

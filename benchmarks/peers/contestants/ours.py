@@ -175,9 +175,10 @@ def train(batch: int, parts: int, steps: int) -> tuple[list[float], list[float]]
     return losses, spent
 
 
-IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, ALIKE = TASKS
+IMAGE, GRAY, CHUNK, DIT, BASE, BASE_DIT, ALIKE, ALIKE_DIT = TASKS
 # widths, levels and blocks of the U-Net of diffusers.py, and its parameters within 1 %
 OF_PEERS = images.UNetSize(widths=(32, 64, 96), depths=(2, 2, 2), attention=(False, True, False))
+DIT_OF_PEERS = images.DiTSize(width=128, depth=5, condition=184)
 CONTESTANT = Contestant(
     loops=loops,
     deterministic={name: solver(name) for name, kind in KINDS.items() if kind != STOCHASTIC},
@@ -190,6 +191,7 @@ CONTESTANT = Contestant(
         BASE: partial(image_training, BASE, images.SIZES["unet-base"]),
         BASE_DIT: partial(image_training, BASE_DIT, images.SIZES["dit-base"]),
         ALIKE: partial(image_training, ALIKE, OF_PEERS),
+        ALIKE_DIT: partial(image_training, ALIKE_DIT, DIT_OF_PEERS),
     },
     inferences={
         "a chunk of actions, as published": policy,

@@ -30,7 +30,7 @@ SIDE, PRODUCTS = 8192, 20  # of the matrices whose product is the peak
 def measure(
     contestant: Contestant, task: str, batch: int, warm: int, blocks: int, steps: int, side: int
 ) -> dict[str, Any]:
-    """Parameters, GFLOP of a step and GiB; samples/s, their share of the peak, and the peak; the device.
+    """Parameters, GFLOP a sample and GiB; samples/s, their share of the peak, and the peak; the device.
 
     `failed` says why the loss is not compiled; "" if it is.
     """
@@ -133,7 +133,8 @@ def section(outcomes: Outcomes) -> Section:
         "that peak, TFLOP/s",
     )
     about = (
-        f"{', '.join(dict.fromkeys(devices)) or 'no GPU'}; bfloat16 (autocast), the whole loss under "
+        f"{', '.join(dict.fromkeys(devices)) or 'no GPU'}; a network under its loss, no library's training "
+        "loop; parameters are equal, GFLOP are not (see Training); bfloat16 (autocast), the whole loss under "
         f"torch.compile, fused AdamW, batches of {BATCH}; diffusers' U-Net is in channels_last, as ours "
         "is. GFLOP are those of the forward and the backward pass. A process gives the median of "
         f"{BLOCKS} blocks of {STEPS} steps; the peak is a product of {SIDE}² matrices."

@@ -116,12 +116,15 @@ def section(outcomes: Outcomes) -> Section:
             _target(found, failed, case, at, absent(outcomes, peers, case)) for at, peers in PEERS.items()
         ]
     about = (
-        "Samplers run around x/2, which stands for a denoiser (an estimate of the data) or for a network "
-        "(which predicts noise or a velocity), as each library has it; ours run around both, by a `Denoiser` "
-        "and by `NetworkDenoiser`. The grid of times is there before. What peers set up in a call of its own "
-        "(`set_timesteps`) is not timed. What ours set up is: tables of weights, but for those that the "
-        "first run of a process, which is not counted, has left in a cache. Freed memory stays with the "
-        "process. A process gives the median of its runs."
+        "On the CPU, without gradients. Samplers run around x/2, which stands for a denoiser (an estimate of "
+        "the data) or for a network (which predicts noise or a velocity), as each library has it; ours run "
+        "around both, by a `Denoiser` and by `NetworkDenoiser`, which also scales what the network sees, "
+        "as peers leave to the network or to a wrapper of it. Not timed: the grid of times, where it is "
+        "handed over (flow_matching, torchdiffeq and lucidrains make it in the call, and lucidrains its "
+        "noise); what peers set up in a call of its own (`set_timesteps`); what the first run of a process "
+        "leaves in a cache, as ours do with tables of weights. Freed memory stays with the process. A "
+        "library has one process a case and round, which gives the median of its runs of each sampler. A "
+        "target compares our fastest sampler of a kind with the fastest peer; stochastic ones have none."
     )
     return Section("Time of samplers", about, tables, targets, failures)
 
