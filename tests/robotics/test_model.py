@@ -458,5 +458,7 @@ def test_a_model_that_is_really_compiled_draws_the_same(recwarn):
     model = zoo.load("robotics-flow", device="cpu")
     seen = np.zeros((model.recipe.n_obs_steps, model.recipe.observed), np.float32)
     plain = model.predict_chunk(seen, seed=0, quiet=True)
-    np.testing.assert_allclose(model.compile().predict_chunk(seen, seed=0, quiet=True), plain, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        model.compile().predict_chunk(seen, seed=0, quiet=True), plain, rtol=1e-4, atol=1e-3
+    )
     assert not [w for w in recwarn if "torch.compile" in str(w.message)]
