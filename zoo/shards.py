@@ -21,9 +21,8 @@ from io import BytesIO
 from itertools import accumulate
 from os import PathLike
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import torch
 
 from zoo import processes
@@ -31,6 +30,9 @@ from zoo.domain import Dataset
 from zoo.engine.denoiser import Batch
 from zoo.errors import DataError, MissingExtraError, OptionError, one_line
 from zoo.seeds import generator
+
+if TYPE_CHECKING:  # a third of a second, which training without shards does without
+    import pandas
 
 KINDS = (".parquet", ".tar")
 AT_ONCE = 16  # files whose index is read at the same time
@@ -95,18 +97,20 @@ class Shards:
         """Rows in all."""
         return sum(window.rows for window in self.windows)
 
-    def read(self, window: Window) -> pd.DataFrame:
+    def read(self, window: Window) -> "pandas.DataFrame":
         """The rows of a window.
 
         Raises:
             DataError: if they cannot be read.
         """
+        import pandas
+
         with _opened(window.path) as file:
             if window.path.endswith(".tar"):
-                return pd.DataFrame(list(_samples(file)))
+                return pandas.DataFrame(list(_samples(file)))
             return _parquet(file).read_row_groups(list(range(window.first, window.last))).to_pandas()
 
-    def first(self) -> pd.DataFrame:
+    def first(self) -> "pandas.DataFrame":
         """The first window: what statistics, classes and validation are of."""
         return self.read(self.windows[0])
 
@@ -211,7 +215,7 @@ class Streamed(Dataset):
         seed: of the order of the windows.
     """
 
-    def __init__(self, shards: Shards, make: Callable[[pd.DataFrame], Dataset], seed: int) -> None:
+    def __init__(self, shards: Shards, make: "Callable[[pandas.DataFrame], Dataset]", seed: int) -> None:
         self.shards, self.make, self.seed = shards, make, seed
         self.sources = make(shards.first()).sources
         self._order = lru_cache(4)(self._drawn)

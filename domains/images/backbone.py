@@ -50,7 +50,7 @@ class UNetSize:
 class DiTSize:
     """Sizes of a DiT; see `UNetSize`.
 
-    The condition is wide for the depth: what it modulates with costs parameters and next to no time.
+    The condition is wide for the depth: its layers have many parameters and take next to no time.
     """
 
     kind: Literal["dit"] = "dit"
@@ -61,7 +61,7 @@ class DiTSize:
 
 
 Size = UNetSize | DiTSize
-HEAD = 64  # channels of a head of the DiT's attention: exponentials take time, and are as many as the heads
+HEAD = 64  # channels of a head of the DiT's attention: more heads take more exponentials
 SIZES: dict[str, Size] = {
     "unet-tiny": UNetSize(),
     "unet-small": UNetSize(widths=(32, 112, 208), depths=(1, 2, 3), condition=256, dropout=0.1),

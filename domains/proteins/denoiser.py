@@ -10,8 +10,6 @@ from torch import Tensor
 from domains.proteins.backbone import Network
 from domains.proteins.losses import bond_loss, clash_loss, distogram_loss, smooth_lddt
 from zoo.engine import PATHS, Batch, Denoiser, Encoded, Members, NetworkDenoiser, Objective
-from zoo.engine.denoiser import SCALINGS
-from zoo.engine.objective import WEIGHTS
 from zoo.engine.path import expand
 
 KNOWN = 0.5  # share of the batches that are trained with an estimate to go on from
@@ -76,7 +74,6 @@ class ProteinDenoiser(NetworkDenoiser):
     ) -> Tensor:
         cond, present = dict(encoded.cond), encoded.cond["present"]
         drawn = (present[..., None] if mask is None else mask[..., :1]).expand_as(x)
-        alpha, sigma = self.path.scales(expand(t, x))
         noise = centred(self.colour(noise), present, drawn)
         if (step := cond.pop("step", None)) is None:
             x_t = torch.where(drawn, self.path.corrupt(x, t, noise), x)
@@ -91,8 +88,7 @@ class ProteinDenoiser(NetworkDenoiser):
         trunk = self.network.trunk(scaled, c_noise, {"estimate": torch.zeros_like(x)} | cond, drawn)
         said = self.network.coordinates(trunk, c_noise, cond["present"], drawn)
         x_hat = torch.where(drawn, scaling.estimate(x_t, said), x)
-        of_level = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
-        loss = self.mean(of_level * (x_hat - x).square(), drawn, weight)
+        loss = self.mean(self.of_level(t, x) * (x_hat - x).square(), drawn, weight)
         found, wanted = (one.unflatten(-1, (-1, 3)) * self.network.scale for one in (x_hat, x))
         clear = (1 - t).clamp(min=0)
         loss = loss + self.lddt * clear * smooth_lddt(found, wanted, present)

@@ -194,7 +194,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
         condition = self.condition(noise, cond)
-        # one row of pixels, channels last: convolutions are a third faster than those on (B, C, T)
+        # one row of pixels, channels last: there, convolutions take a CPU less time than on (B, C, T)
         h, kept = self.stem(with_mask(x, mask).transpose(1, 2)[:, :, None]), []
         for level, block in enumerate(self.down):
             h = block(self.shrink[level - 1](h) if level else h, condition)

@@ -23,7 +23,7 @@ from zoo.engine import (
     multistep,
     sample,
 )
-from zoo.engine.sampler import polynomial_in_angle
+from zoo.engine.rules import polynomial_in_angle
 
 STOCHASTIC = ("ddpm", "sde", "churn")
 SOLVERS = tuple(name for name in SAMPLERS if name != "consistency")  # that one is for denoisers of its own

@@ -311,9 +311,13 @@ class NetworkDenoiser(Denoiser):
         z_t = self.path.corrupt(z, t, self.colour(noise))
         if mask is not None:
             z_t = torch.where(mask, z_t, z)
+        error = (self(z_t, t, encoded.cond, mask) - z) ** 2
+        return self.mean(self.of_level(t, x) * error, mask, weight)
+
+    def of_level(self, t: Tensor, x: Tensor) -> Tensor:
+        """The weight of the loss at times t (B,), which broadcasts against x (B, *)."""
         alpha, sigma = self.path.scales(expand(t, x))
-        of_level = WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
-        return self.mean(of_level * (self(z_t, t, encoded.cond, mask) - z) ** 2, mask, weight)
+        return WEIGHTS[self.objective.weight](alpha, sigma, SCALINGS[self.scaling](alpha, sigma).c_out)
 
     @staticmethod
     def mean(error: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:

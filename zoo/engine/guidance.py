@@ -38,12 +38,14 @@ def _side(cond: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in cond.items() if name.startswith(prefix)}
 
 
-def _inside(t: Tensor, interval: tuple[float, float]) -> Tensor:
-    return (interval[0] <= t) & (t <= interval[1])
+def _inside(t: Tensor, interval: tuple[float, float]) -> Tensor | None:
+    """Which times to guide at; None: all, so that nobody needs to wait for a GPU to ask."""
+    return None if interval == (0, 1) else (interval[0] <= t) & (t <= interval[1])
 
 
-def _extrapolate(good: Tensor, bad: Tensor, weight: float, inside: Tensor) -> Tensor:
-    return torch.where(expand(inside, good), torch.lerp(bad, good, weight), good)
+def _extrapolate(good: Tensor, bad: Tensor, weight: float, inside: Tensor | None) -> Tensor:
+    guided = torch.lerp(bad, good, weight)
+    return guided if inside is None else torch.where(expand(inside, good), guided, good)
 
 
 def _check(interval: tuple[float, float]) -> None:
@@ -85,7 +87,7 @@ class ClassifierFree(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, cond: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         good, bad = _side(cond, GOOD), _side(cond, BAD)
         inside = _inside(t, self.interval)
-        if not inside.any():
+        if inside is not None and not inside.any():
             return self.denoiser(x_t, t, good, mask)
         n = len(x_t)
         both = {name: torch.cat([repeat(good[name], n), repeat(bad[name], n)]) for name in good}
@@ -127,6 +129,6 @@ class Autoguidance(Denoiser):
         good, bad = _side(cond, GOOD), _side(cond, BAD)
         x_hat = self.denoiser(x_t, t, good, mask)
         inside = _inside(t, self.interval)
-        if not inside.any():
+        if inside is not None and not inside.any():
             return x_hat
         return _extrapolate(x_hat, self.guide(x_t, t, bad, mask), self.weight, inside)

@@ -12,10 +12,9 @@ so that a deterministic sampler is a choice of x̄, a weighted mean of the estim
     dpmpp2m    x̂ extrapolated linearly in λ from the step before           second order
     adams2/3   the integral of the polynomial through the last estimates   second/third order
 
-adams is an exponential Adams method that predicts and corrects. Its polynomial lives in the angle
-θ = atan(σ/α): x̂ varies evenly in θ, and θ is finite at both ends of the path, so that the method starts
-from pure noise and extrapolates to the data themselves. Once x̂ is known at the predicted end of a step,
-the step is taken again with that estimate among the nodes, at no further evaluation.
+Those of one evaluation a step are `multistep` with a rule of `zoo.engine.rules`, which weighs the estimates.
+adams predicts and corrects: once x̂ is known at the predicted end of a step, the step is taken again with
+that estimate among the others, at no further evaluation.
 
 Noise is put in as in `GaussianPath.step`, by η in [0, 1]. In the limit of small steps, that is the SDE
 
@@ -28,9 +27,8 @@ evaluates the network at the raised point and the raised level.
 A sampler is a stateless generator function that yields the state after every step; the last is the
 sample. Callers own the loop, and with it logging, early stops and snapshots.
 
-References: Song et al. 2021 (DDIM); Karras et al. 2022 (EDM), algorithms 1 and 2; Lu et al. 2022
-(DPM-Solver++); Zhao et al. 2023 (UniPC), who correct at no evaluation; Xue et al. 2023 (SA-Solver),
-stochastic Adams methods.
+References: Song et al. 2021 (DDIM); Karras et al. 2022 (EDM), algorithms 1 and 2. `zoo.engine.rules` names
+those of dpmpp2m and adams.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 import torch
@@ -48,6 +46,7 @@ from zoo.engine import schedule
 from zoo.engine.denoiser import Denoiser, repeat
 from zoo.engine.noise import NoiseSource
 from zoo.engine.path import GaussianPath
+from zoo.engine.rules import Rule, constant, linear_in_log_snr, polynomial_in_angle
 
 Noise = Callable[[], Tensor]
 
@@ -76,11 +75,6 @@ class Sampler(Protocol):
         known: Tensor | None = None,
         noise: Noise | None = None,
     ) -> Iterator[Tensor]: ...
-
-
-# (path, times, η) -> the weights of the latest estimates that predict each step, and those that correct
-# it (or none), of shape (steps, nodes) or (steps, nodes, B): the latest first, 0 for those not made yet
-Rule = Callable[[GaussianPath, Tensor, float], tuple[Tensor, Tensor]]
 
 
 def _gaussian(denoiser: Denoiser) -> GaussianPath:
@@ -165,10 +159,7 @@ def multistep(
     _check(times, x)
     draw = _source(noise) if eta > 0 else None
     path = _gaussian(denoiser)
-    if times.ndim == 1:
-        predict, correct, kicks = _known_weights(path, tuple(times.tolist()), rule, eta, x.dtype)
-    else:
-        predict, correct, kicks = (_weights(table, x) for table in _tables(path, times, rule, eta))
+    predict, correct, kicks = _steps(path, times, rule, eta, x)
     start, kick, estimates = x, None, []
     x = _pin(x, mask, known)
     for i, t in enumerate(_moments(times[:-1], x)):
@@ -185,6 +176,13 @@ def multistep(
         yield x
 
 
+def _steps(path: GaussianPath, times: Tensor, rule: Rule, eta: float, x: Tensor) -> tuple[Weights, ...]:
+    """`_tables` for x."""
+    if times.ndim == 1:
+        return _known_steps(path, tuple(times.tolist()), rule, eta, x.dtype)
+    return tuple(_weights(table, x) for table in _tables(path, times, rule, eta))
+
+
 def _tables(path: GaussianPath, times: Tensor, rule: Rule, eta: float) -> tuple[Tensor, Tensor, Tensor]:
     """Of each step, the weights of the state and the estimates, to predict and to correct; of the noise."""
     a, b, c = path.transition(times[:-1], times[1:], eta)
@@ -196,73 +194,12 @@ def _tables(path: GaussianPath, times: Tensor, rule: Rule, eta: float) -> tuple[
 
 @lru_cache(256)  # they take longer than a small network, and a policy asks for the same ones all the time
 @torch.inference_mode(False)  # what is kept must serve outside that mode as well
-def _known_weights(
+def _known_steps(
     path: GaussianPath, times: tuple[float, ...], rule: Rule, eta: float, dtype: torch.dtype
 ) -> tuple[Weights, ...]:
     """Those of `_tables`, of times that are the same for all; for an x of this type."""
     tables = _tables(path, torch.tensor(times, dtype=torch.float64, device="cpu"), rule, eta)
     return tuple(_numbers(table, dtype) for table in tables)
-
-
-def constant(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
-    """x̄ = x̂ at t."""
-    weights = torch.ones_like(times[:-1]).unsqueeze(1)
-    return weights, weights[:0]
-
-
-def linear_in_log_snr(path: GaussianPath, times: Tensor, eta: float) -> tuple[Tensor, Tensor]:
-    """x̄ = x̂ + h/(2 h_prev) (x̂ − x̂_prev), h the steps in λ (Lu et al. 2022, algorithm 2)."""
-    alpha, sigma = path.landing(times)
-    h = (alpha / sigma).log().diff(dim=0)
-    # steps from pure noise or to the data are infinite in λ, and stay of first order
-    back = torch.zeros_like(h)
-    back[1:] = torch.where(h[1:].isfinite(), h[1:] / (2 * h[:-1]), 0.0)
-    weights = torch.stack([1 + back, -back], 1)
-    return weights, weights[:0]
-
-
-def polynomial_in_angle(path: GaussianPath, times: Tensor, eta: float, order: int) -> tuple[Tensor, Tensor]:
-    """x̄ = the mean under d(u^(1 + η²)) of the polynomial in θ through the latest estimates.
-
-    They are as many as the order, fewer in the first steps. To correct, the end of the step is among them.
-    """
-    if order < 2:
-        raise ValueError(f"order is {order}, but must be at least 2: for the first order, use euler")
-    alpha, sigma = path.landing(times)
-    theta = torch.atan2(sigma, alpha)
-    return _adams(theta, order, 0, 1 + eta**2), _adams(theta[:-1], order, 1, 1 + eta**2)
-
-
-@cache
-def _gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights on [0, 1], from the eigenvalues of the Jacobi matrix (Golub & Welsch 1969)."""
-    k = torch.arange(1, n, dtype=torch.float64)
-    off = k / (4 * k**2 - 1).sqrt()
-    values, vectors = torch.linalg.eigh(off.diag(1) + off.diag(-1))
-    return (1 + values) / 2, vectors[0] ** 2
-
-
-def _adams(theta: Tensor, order: int, ahead: int, power: float) -> Tensor:
-    """The weights of x̂ at θ_{i + ahead}, θ_{i + ahead − 1}, ... for the step from θ_i to θ_{i + 1}."""
-    q, gauss = _gauss_legendre(16)
-    steps = len(theta) - 1
-    weights = theta.new_zeros(steps, order, *theta.shape[1:])
-    for nodes in range(1 + ahead, order + 1):
-        first = nodes - 1 - ahead
-        last = first + 1 if nodes < order else steps
-        if first >= steps:
-            break
-        start, end = theta[first:last, ..., None], theta[first + 1 : last + 1, ..., None]
-        at = torch.stack([theta[first + ahead - j : last + ahead - j] for j in range(nodes)], -1)
-        # in log θ, the integrand is smooth down to the data, θ = 0, which 1e-6 stands for
-        middle = start * (end / start).clamp(min=1e-6) ** q
-        density = gauss * middle / torch.sin(middle) ** 2 * torch.tan(middle) ** (1 - power)
-        exponents = torch.arange(nodes, dtype=theta.dtype)[:, None]
-        powers = ((middle - start) / (start - end)).unsqueeze(-2) ** exponents
-        moments = (density.unsqueeze(-2) * powers).sum(-1) / density.sum(-1, keepdim=True)
-        vandermonde = ((at - start) / (start - end)).unsqueeze(-2) ** exponents
-        weights[first:last, :nodes] = torch.linalg.solve(vandermonde, moments).movedim(-1, 1)
-    return weights
 
 
 def heun(
@@ -283,23 +220,26 @@ def heun(
     """
     _check(times, x)
     path = _gaussian(denoiser)
-    raised, draw = times[:-1], None
     if churn > 0:
         draw = _source(noise)
         gain = min(churn / (len(times) - 1), 2**0.5 - 1)
         raised = path.time(path.log_snr(times[:-1]) - math.log1p(gain)).clamp(max=1)
-    lift = _weights(torch.stack(path.raising(times[:-1], raised), 1), x)
-    step = _weights(torch.stack(path.transition(raised, times[1:])[:2], 1), x)
+        lift = _weights(torch.stack(path.raising(times[:-1], raised), 1), x)
+        step = _weights(torch.stack(path.transition(raised, times[1:])[:2], 1), x)
+    else:
+        draw, raised, lift = None, times[:-1], []
+        step = _steps(path, times, constant, 0.0, x)[0]
     at, ahead = _moments(raised, x), _moments(times[1:], x)
     x = _pin(x, mask, known)
     for i, t in enumerate(at):
         if draw is not None:
             x = _pin(_sum(lift[i], [x, draw()]), mask, known)
         x_hat = denoiser(x, t, cond, mask)
-        if i < len(at) - 1:
-            end = _pin(_sum(step[i], [x, x_hat]), mask, known)
-            x_hat = torch.lerp(x_hat, denoiser(end, ahead[i], cond, mask), 0.5)
         x = _pin(_sum(step[i], [x, x_hat]), mask, known)
+        if i < len(at) - 1:  # the mean of both estimates, from where the first one has led
+            more, half = denoiser(x, ahead[i], cond, mask) - x_hat, step[i][1] / 2
+            end = x.addcmul(half, more) if isinstance(half, Tensor) else x.add(more, alpha=half)
+            x = _pin(end, mask, known)
         yield x
 
 

@@ -1,4 +1,4 @@
-"""Blocks on feature maps, (B, C, H, W) in channels-last memory or (B, C, T), and on sequences of patches.
+"""Blocks on feature maps, (B, C, H, W) in channels-last memory, and on sequences of patches.
 
 Every block starts as the identity, so that depth costs nothing at the start of training. A condition is a
 vector for each image, `(B, condition)`, and may be joined by a sequence of vectors, `(B, T, width)`.
@@ -55,8 +55,8 @@ class Attention(nn.Module):
     of pairs, or −∞ where there is nothing.
 
     Args:
-        head: channels of a head, about.
-        condition: width of the condition; 0: there is none.
+        head: channels of a head that are wanted; the heads must share the width.
+        condition: width of the condition, (B, 1, condition) in the call; 0: there is none.
 
     Reference: Vaswani et al. 2017; PyTorch's scaled_dot_product_attention; Peebles & Xie 2023, "adaLN-Zero".
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,21 +141,39 @@ def save(folder: Path) -> int:
     return parameters(model.denoiser)
 
 
-def policy(steps: int | None = None, sampler: str | None = None) -> Inference:
+def policy(model: Model, steps: int | None = None, sampler: str | None = None) -> Callable[[], Any]:
     """A chunk of 16 actions of 2 values, from one observation of 4; None: as the recipe says."""
-    model = untrained(robotics_domain, robotics_domain.recipes["robotics-flow.unet"])
     seen = np.zeros((model.recipe.n_obs_steps, 4), np.float32)
-    return Inference(
-        parameters(model.denoiser),
-        lambda: model.predict_chunk(seen, steps=steps, sampler=sampler),
-    )
+    return lambda: model.predict_chunk(seen, steps=steps, sampler=sampler)
 
 
-def forecaster(series: int) -> Inference:
+def forecaster(model: Model, series: int) -> Callable[[], Any]:
     """100 paths of 64 steps for each of some series, from 512 steps."""
-    model = zoo.load("timeseries-flow", device="cpu")
     histories = [np.random.default_rng(i).normal(size=(512, 1)).cumsum(0) for i in range(series)]
-    return Inference(parameters(model.denoiser), lambda: model.forecast_arrays(histories, 64, n=100))
+    return lambda: model.forecast_arrays(histories, 64, n=100)
+
+
+def artist(model: Model) -> Callable[[], Any]:
+    return lambda: model.sample(n=16, seed=0)
+
+
+def folder(model: Model) -> Callable[[], Any]:
+    return lambda: model.sample(n=1, length=64, steps=20, seed=0)
+
+
+def inference(model: Callable[[], Model], use: Callable[[Model], Callable[[], Any]]) -> Inference:
+    made = model()
+    return Inference(parameters(made.denoiser), use(made))
+
+
+def compiled(model: Callable[[], Model]) -> Callable[[], Model]:
+    return lambda: model().compile()
+
+
+UNET_POLICY = partial(untrained, robotics_domain, robotics_domain.recipes["robotics-flow.unet"])
+FORECASTER, ARTIST, FOLDER = (
+    partial(zoo.load, name, device="cpu") for name in ("timeseries-flow", "images-edm", "proteins-flow")
+)
 
 
 def train(batch: int, parts: int, steps: int) -> tuple[list[float], list[float]]:
@@ -194,10 +213,20 @@ CONTESTANT = Contestant(
         ALIKE_DIT: partial(image_training, ALIKE_DIT, DIT_OF_PEERS),
     },
     inferences={
-        "a chunk of actions, as published": policy,
-        "a chunk of actions, 10 first-order steps": partial(policy, 10, "euler"),
-        "a forecast of 1 series": partial(forecaster, 1),
-        "forecasts of 32 series": partial(forecaster, 32),
+        "a chunk of actions, as published": partial(inference, UNET_POLICY, policy),
+        "a chunk of actions, as published, compiled": partial(inference, compiled(UNET_POLICY), policy),
+        "a chunk of actions, 10 first-order steps": partial(
+            inference, UNET_POLICY, partial(policy, steps=10, sampler="euler")
+        ),
+        "a forecast of 1 series": partial(inference, FORECASTER, partial(forecaster, series=1)),
+        "a forecast of 1 series, compiled": partial(
+            inference, compiled(FORECASTER), partial(forecaster, series=1)
+        ),
+        "forecasts of 32 series": partial(inference, FORECASTER, partial(forecaster, series=32)),
+        "16 images": partial(inference, ARTIST, artist),
+        "16 images, compiled": partial(inference, compiled(ARTIST), artist),
+        "a backbone of 64 residues": partial(inference, FOLDER, folder),
+        "a backbone of 64 residues, compiled": partial(inference, compiled(FOLDER), folder),
     },
     save=save,
     train=train,
