@@ -59,8 +59,9 @@ def section(outcomes: Outcomes) -> Section:
     about = (
         "A chunk is 16 actions of 2 values by a 1-D U-Net; as published, LeRobot takes 100 steps (DDPM) and "
         "ours 5. A forecast is 64 steps from 512: nine quantiles by Chronos-Bolt, 100 paths by ours. Images "
-        "are of 28x28 pixels, in 20 steps, guided; backbones are drawn in 20 of their 200 steps. What is compiled is ours, by `model.compile()`, before it "
-        f"is timed. Medians of {CALLS} calls of a process; policies and Chronos-Bolt have random weights."
+        "are of 28x28 pixels, in 20 steps, guided; a backbone is drawn in 20 steps in place of 200. What is "
+        "compiled is ours, by `model.compile()`, before it is timed. Medians of "
+        f"{CALLS} calls of a process; policies and Chronos-Bolt have random weights."
     )
     return Section("Inference", about, [Table(("task", "library", "parameters", "ms"), rows)])
 
