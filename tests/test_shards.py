@@ -153,11 +153,13 @@ def test_few_windows_are_kept(files):
 
 def test_windows_are_kept_for_the_parts_of_this_process_alone(files, monkeypatch):
     monkeypatch.setattr("zoo.shards.processes.share", lambda parts: range(parts // 4))  # one of four
-    streamed = Streamed(Shards(files / "*.parquet", rows=10), Numbers, seed=0)
-    for row in range(0, 100, 5):
+    reads, shards = [], Shards(files / "*.parquet", rows=10)
+    streamed = Streamed(shards, lambda frame: reads.append(len(frame)) or Numbers(frame), seed=0)
+    for row in range(0, 30, 5):
         streamed.from_row(row, 0, 8)
         streamed.from_row(row, 1, 8)
         assert len(streamed._kept) <= 5
+    assert len(reads) <= 1 + 2 * (3 + 1)  # each of three windows once, and the one behind; the first of all
 
 
 def test_what_was_asked_for_before_does_not_change_where_a_row_lies(files):

@@ -162,9 +162,10 @@ class Model(ABC):
     def compile(self) -> Self:
         """Has the network compiled (`torch.compile`) when it next draws; returns the model itself.
 
-        Up to eight shapes of what it draws are compiled, each on its own when it first comes, which takes
-        seconds to a minute. Draws of that shape are then faster, and the same to rounding. Where it fails, a
-        warning, and draws go on as before. Copies, and what is saved, know nothing of it.
+        Every shape of what it draws is compiled on its own when it first comes, which takes seconds to a
+        minute, up to about eight for all models of a process. Draws of that shape are then the same to
+        rounding and faster, but for the smallest networks. Where it fails, a warning, and draws go on as
+        before. Copies, and what is saved, know nothing of it.
         """
         network = self.denoiser.network
         # where torch.nn.Module.compile puts it: pickles and copies leave it out

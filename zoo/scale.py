@@ -1,4 +1,4 @@
-"""How a run is carried out: settings of the run and not of its recipe, which change rounding alone."""
+"""How a run is carried out, and a draw: what no recipe says, and what changes rounding alone."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -61,14 +61,16 @@ def compiled_if_it_can(call: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*args: Any) -> Any:
         nonlocal current
+        chosen = current
         try:
-            return current(*args)
-        except Exception as error:  # compilers fail in any way; an error of another cause comes again below
-            if current is call:
+            return chosen(*args)
+        except Exception as error:  # compilers fail in any way; an error of another cause comes again here
+            if chosen is call:
                 raise
-            warnings.warn(f"it goes on without torch.compile, which failed: {error}", stacklevel=2)
+            found = call(*args)
+            warnings.warn(f"drawing goes on without torch.compile, which failed: {error}", stacklevel=2)
             current = call
-            return current(*args)
+            return found
 
     return run
 
@@ -77,13 +79,13 @@ def compiled_if_it_can(call: Callable[..., Any]) -> Callable[..., Any]:
 def forwards(modules: Iterable[nn.Module], change: Callable[..., Any]) -> Iterator[None]:
     """The modules' forward passes changed meanwhile; names and weights stay as they are."""
     before = [(module, vars(module).get("forward")) for module in modules]
-    for module, _ in before:
-        module.forward = change(module.forward)
     try:
+        for module, _ in before:
+            module.forward = change(module.forward)
         yield
     finally:
         for module, forward in before:
             if forward is None:
-                del module.forward
+                vars(module).pop("forward", None)
             else:  # another change stands around this one
                 module.forward = forward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -174,7 +175,8 @@ def _ended(command: list[str], environment: Mapping[str, str]) -> subprocess.Com
         try:
             out, error = started.communicate(timeout=LONGEST)
         except BaseException:  # Ctrl-C, too: the session of its own does not get it
-            os.killpg(started.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(command, started.returncode, out, error)
 

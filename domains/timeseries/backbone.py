@@ -131,7 +131,7 @@ class TargetDenoiser(nn.Module):
     def forward(self, x: Tensor, noise: Tensor, cond: dict[str, Tensor], mask: Tensor | None) -> Tensor:
         assert mask is not None
         level = self.level(self.noise(once(noise)))[:, None]
-        condition = F.silu(once(cond["context"]) + level)  # that of one series serves all of its paths
+        condition = F.silu(once(cond["context"]) + level)  # one row serves all paths of a series
         unknown = torch.where(mask, x, 0.0)
         given = torch.where(cond["given"] & ~mask, x, 0.0)
         h = self.embed(torch.cat([unknown, given, mask.expand_as(x).to(x)], -1))

@@ -136,3 +136,19 @@ def test_bad_guidance_is_refused():
 def test_an_exact_model_guided_by_itself_is_itself():
     exact: Exact = gaussian(Linear())
     torch.testing.assert_close(Autoguidance(exact, exact, 5.0)(X, T, {}), exact(X, T, {}))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_one_time_for_all_is_guided_as_each_its_own(n):
+    seen = []
+
+    class Noting(Labelled):
+        def forward(self, x_t, t, cond, mask=None):
+            seen.append(t)
+            return super().forward(x_t, t, cond, mask)
+
+    guided = ClassifierFree(Noting(), 2.0, NULL)
+    encoded = guided.encode({"label": torch.full((n,), 1)}, None).cond
+    alike = torch.tensor([0.3]).expand(n)
+    assert torch.equal(guided(X[:n], alike, encoded), guided(X[:n], alike.clone(), encoded))
+    assert seen[0].shape == (2 * n,) and seen[0].stride(0) == 0  # so that its value can be had for nothing

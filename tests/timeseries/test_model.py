@@ -10,10 +10,12 @@ import torch
 
 import zoo
 from domains.timeseries.adapter import TimeSeriesAdapter
+from domains.timeseries.backbone import Network, TargetDenoiser
 from domains.timeseries.completion import lengthened
 from domains.timeseries.data import read
 from domains.timeseries.evaluation import baselines
 from domains.timeseries.joint import correlation, regress, told_by_neighbours
+from domains.timeseries.window import TARGET
 from zoo.engine import Members, grid
 from zoo.errors import DataError, OptionError
 
@@ -394,3 +396,23 @@ def test_an_adapter_of_the_shipped_model_is_small_and_needs_no_word_about_its_ba
     wanted = tuned.forecast(daily(), 24, 4).paths
     np.testing.assert_array_equal(back.forecast(daily(), 24, 4).paths, wanted)
     np.testing.assert_allclose(back.merge().forecast(daily(), 24, 4).paths, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_what_serves_all_paths_is_computed_once_and_says_the_same(n):
+    torch.manual_seed(0)
+    network = TargetDenoiser(Network(head_width=16, context_width=8))
+    for parameter in network.parameters():  # blocks begin as the identity
+        torch.nn.init.normal_(parameter, std=0.3)
+    x, context = torch.randn(n, 2, TARGET), torch.randn(1, 2, 8).requires_grad_()
+    given, mask = torch.zeros(n, 2, TARGET, dtype=torch.bool), torch.ones(n, 2, TARGET, dtype=torch.bool)
+    answers, gradients = [], []
+    for own in (lambda value: value, torch.clone):  # clones are rows of their own
+        noise, cond = (
+            own(torch.tensor([0.4]).expand(n)),
+            {"context": own(context.expand(n, -1, -1)), "given": given},
+        )
+        answers.append(network(x, noise, cond, mask))
+        gradients += torch.autograd.grad(answers[-1].square().sum(), context)
+    torch.testing.assert_close(*answers)
+    torch.testing.assert_close(*gradients)

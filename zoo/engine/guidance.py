@@ -92,9 +92,8 @@ class ClassifierFree(Denoiser):
         n = len(x_t)
         both = {name: torch.cat([repeat(good[name], n), repeat(bad[name], n)]) for name in good}
         masks = None if mask is None else torch.cat([repeat(mask, n)] * 2)
-        times = (
-            t[:1].expand(2 * n) if t.stride(0) == 0 else torch.cat([t, t])
-        )  # one for all stays one for all
+        alike = n == 1 or t.stride(0) == 0  # one time for all stays one for all
+        times = t[:1].expand(2 * n) if alike else torch.cat([t, t])
         x_hat, x_null = self.denoiser(torch.cat([x_t, x_t]), times, both, masks).chunk(2)
         return _extrapolate(x_hat, x_null, self.weight, inside)
 

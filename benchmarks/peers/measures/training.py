@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ PEERS = {
     "DiT, 3x32x32": ("diffusers",),
     "DiT of the peer's shape, 3x32x32": (),
 }
-HELD, FORGET = Path("/proc/self/statm"), Path("/proc/self/clear_refs")
+STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
 
 
 def measure(contestant: Contestant, task: str, batch: int, steps: int, warm: int) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def measure(contestant: Contestant, task: str, batch: int, steps: int, warm: int
         made.loss(x).backward()
         optimizer.step()
 
-    first, held = _peak(), _held()
+    first, held = _peak(), _held_from_now()
     spent = [seconds(step) for _ in range(warm + steps)][warm:]
     peak = _peak()
     with torch.no_grad():
@@ -63,19 +62,25 @@ def measure(contestant: Contestant, task: str, batch: int, steps: int, warm: int
 
 def _peak() -> float:
     """MiB of memory that this process held at the most."""
+    if STATUS.is_file():
+        return _status("VmHWM")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _held() -> float | None:
-    """MiB of memory that this process holds now, from where its peak counts anew.
-
-    None where the system does not tell (other than Linux).
-    """
-    if not HELD.is_file():
+def _held_from_now() -> float | None:
+    """MiB of memory that this process holds; the peak counts anew from here. None: that cannot be had."""
+    try:
+        FORGET.write_text("5")
+    except OSError:
         return None
-    FORGET.write_text("5")
-    return int(HELD.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return _status("VmRSS")
+
+
+def _status(figure: str) -> float:
+    """MiB, which stand there in KiB."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(figure))
+    return int(line.split()[1]) / 2**10
 
 
 def jobs(plan: Plan) -> list[Job]:
@@ -134,7 +139,7 @@ def section(outcomes: Outcomes) -> Section:
         "cost little time. The U-Nets have most of their width where the resolution is low; the DiT has four "
         "blocks, the peer five, and a wider condition. No target is about the networks of the peers' shape, "
         "which have their widths and depth and about their GFLOP: there, speed is at equal work. U-Nets of "
-        "peers are in channels_last where that is faster."
+        "lucidrains are in channels_last, which is faster there; those of other peers gain nothing by it."
     )
     return Section("Training", about, [Table(head, rows)], targets)
 
