@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 
 from zoo.checkpoint import PARTIAL
 from zoo.errors import TrainingError
@@ -25,9 +25,7 @@ def fingerprint(value: Any) -> str:
     >>> fingerprint({"a": torch.zeros(2)}) == fingerprint({"a": torch.zeros(3)})
     False
     """
-    tensors: dict[str, torch.Tensor] = {}
-    skeleton = json.dumps(_pack(value, tensors))
-    return hashlib.sha256(save(tensors, metadata={"state": skeleton})).hexdigest()[:16]
+    return hashlib.sha256(_bytes(value)).hexdigest()[:16]
 
 
 def write_state(path: Path, tree: Any) -> None:
@@ -36,15 +34,15 @@ def write_state(path: Path, tree: Any) -> None:
     Raises:
         TrainingError: if it cannot be written; the old file is still there.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    skeleton = json.dumps(_pack(tree, tensors))
-    partial = path.with_name(PARTIAL)
+    data, partial = _bytes(tree), path.with_name(PARTIAL)
     try:
-        save_file(tensors, partial, metadata={"state": skeleton})
-        with partial.open("rb+") as file:
+        # not by safetensors' save_file, which writes beside it first, under a name that a kill would leave
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+    except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         kept = "the last one is there, whole, to resume from" if path.is_file() else "there is none yet"
@@ -67,10 +65,21 @@ def read_state(path: Path, *keys: str) -> Any:
         raise TrainingError(f"{path}: not a training state of the zoo, or damaged: {error}") from None
 
 
+def _bytes(tree: Any) -> bytes:
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = json.dumps(_pack(tree, tensors))
+    places = set()
+    for name, tensor in tensors.items():  # what shares memory is refused
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if place in places else tensor
+        places.add(place)
+    return save(tensors, metadata={"state": skeleton})
+
+
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = value.detach().cpu().clone().contiguous()
+        tensors[name] = value.detach().cpu().contiguous()
         return {"tensor": name}
     if isinstance(value, dict):  # as pairs: JSON would turn an optimiser's integer keys into strings
         return {"pairs": [[key, _pack(item, tensors)] for key, item in value.items()]}
