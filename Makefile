@@ -38,7 +38,7 @@ slow: install  ## the tests that take minutes
 docs-check: install  ## every Python block of README.md and docs/ runs as written; doctests
 	$(RUN) $(BIN)/pytest -q tests/test_docs.py zoo domains
 
-bench: install  ## us and the peers side by side, into docs/benchmarks.md (forty minutes)
+bench: install  ## us and the peers side by side, into docs/benchmarks.md (fifty minutes)
 	$(BIN)/python -m benchmarks.peers --write
 
 clean:  ## remove what make made

@@ -1,6 +1,6 @@
 """Runs the benchmark; see the package for what is where.
 
-python -m benchmarks.peers                     # every part; about forty minutes on two cores
+python -m benchmarks.peers                     # every part; about fifty minutes on two cores
 python -m benchmarks.peers overhead accuracy   # some of them
 python -m benchmarks.peers --check             # every case once, as briefly as can be: whether it runs
 python -m benchmarks.peers --write             # every part, and the tables into docs/benchmarks.md
