@@ -140,6 +140,17 @@ def test_killed_process_resumes_from_its_last_save(plugins, tmp_path, python):
     assert weights[0] == weights[1]
 
 
+def test_a_state_may_hold_tensors_that_share_memory_and_is_one_file(tmp_path):
+    weight = torch.arange(6.0)
+    write_state(
+        tmp_path / STATE, {"a": weight, "b": weight, "part": weight[2:4], "turned": weight.view(2, 3).T}
+    )
+    found = read_state(tmp_path / STATE)
+    assert torch.equal(found["a"], weight) and torch.equal(found["b"], weight)
+    assert found["part"].tolist() == [2.0, 3.0] and found["turned"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
 def test_state_survives_a_kill_while_it_is_written(tmp_path, monkeypatch):
     write_state(tmp_path / STATE, {"step": 1, "w": torch.ones(2)})
     monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(Killed()))
